@@ -1,0 +1,28 @@
+// Package falclient speaks fal's queue API over HTTP. It can be imported on
+// its own and knows nothing of MCP.
+//
+// What it promises:
+//
+//   - A submission is sent once. [Client.Submit] repeats a POST only where it
+//     provably never reached fal (the name did not resolve, the connection or
+//     the TLS handshake failed) or where fal refused it with 429. Everything
+//     else that ends without a readable answer is a [*SubmitUnknownError]. The
+//     headers Idempotency-Key and X-Idempotency-Key are never set, because
+//     net/http replays a POST that carries one.
+//   - A watched job is never lost. [Client.Watch] follows the status stream and
+//     falls back to polling where the stream is refused, breaks or goes silent.
+//     [Client.Status], [Client.Result] and [Client.Cancel] are repeatable and
+//     are repeated, with full jitter, Retry-After honoured up to 30 s, and one
+//     budget of retries for the whole client, so that an outage is not
+//     multiplied by the number of jobs.
+//   - The key goes to the configured hosts and nowhere else: redirects are
+//     refused, URLs out of a response are never followed, and a base URL is
+//     https, or http on a loopback address. No error holds the key, and what fal
+//     says is bounded and printable there, and in a [Status].
+//   - Everything read is bounded: results by 32 MiB after decompression, statuses
+//     by 4 MiB, error answers by 64 KiB, events of the stream by 1 MiB.
+//     Everything waited for has an end.
+//
+// Where fal's documents disagree, the comment beside the code says which one
+// it follows.
+package falclient

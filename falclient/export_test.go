@@ -1,0 +1,15 @@
+package falclient
+
+// NewTransport and the bounds are for the tests beside this file.
+var NewTransport = newTransport
+
+const (
+	MaxBody       = maxBody
+	MaxStatus     = maxStatus
+	MaxErrorBody  = maxErrorBody
+	AnswerTimeout = answerTimeout
+	ResultTimeout = resultTimeout
+	EventSilence  = eventSilence
+	FirstEvent    = firstEvent
+	DrainTime     = drainTime
+)
