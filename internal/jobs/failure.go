@@ -1,0 +1,213 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"nemotron-mcp/falclient"
+)
+
+// Code is what went wrong, in a word that an agent can act on.
+type Code string
+
+// The codes of job and tool errors.
+const (
+	InvalidInput        Code = "INVALID_INPUT"
+	AuthFailed          Code = "AUTH_FAILED"
+	BalanceExhausted    Code = "BALANCE_EXHAUSTED"
+	RateLimited         Code = "RATE_LIMITED"
+	ContentBlocked      Code = "CONTENT_BLOCKED"
+	JobNotFound         Code = "JOB_NOT_FOUND"
+	JobFailed           Code = "JOB_FAILED"
+	JobCancelled        Code = "JOB_CANCELLED"
+	SubmitUnknown       Code = "SUBMIT_UNKNOWN"
+	UpstreamUnavailable Code = "UPSTREAM_UNAVAILABLE"
+	UpstreamInvalid     Code = "UPSTREAM_INVALID"
+	Internal            Code = "INTERNAL"
+)
+
+// Error is a failure told to the one who must act on it.
+type Error struct {
+	Code       Code
+	Message    string        // what happened
+	Action     string        // what to do next
+	Retryable  bool          // whether the same call may succeed later
+	RetryAfter time.Duration // 0 where nobody said
+	RequestID  string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
+
+// noKey is the failure of every call that needs fal while no key is set.
+func noKey() *Error {
+	return &Error{
+		Code: AuthFailed, Message: "No fal key is configured, so nothing was sent.",
+		Action: "Ask the operator to set FAL_KEY in this server's environment (the env block of the host's MCP " +
+			"config), or --fal-key-file, and to restart the server. Keys: https://fal.ai/dashboard/keys",
+	}
+}
+
+// submitFailure turns the error of a submission into the job's failure.
+func submitFailure(err error) *Error {
+	var unknown *falclient.SubmitUnknownError
+	if errors.As(err, &unknown) {
+		return submissionUnknown(unknown)
+	}
+	f := upstreamFailure(err)
+	var api *falclient.APIError
+	switch {
+	case errors.As(err, new(*falclient.ConnectError)):
+		f.Message = "fal could not be reached; nothing was submitted or billed: " + err.Error()
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		f.Message = "fal could not be reached in time; nothing was submitted or billed."
+	case errors.Is(err, falclient.ErrNotFound) && errors.As(err, &api):
+		return refused(api) // it is the endpoint that fal does not know
+	}
+	return f
+}
+
+func submissionUnknown(e *falclient.SubmitUnknownError) *Error {
+	f := &Error{
+		Code: SubmitUnknown, RequestID: e.RequestID,
+		Message: "The submission was sent, but fal's answer could not be read: fal may be running, and billing, it. " + e.Err.Error(),
+		Action: "It was not sent again. Check https://fal.ai/dashboard/requests for a job at this time. " +
+			"Calling again submits, and may pay for, a second job.",
+	}
+	if e.RequestID != "" {
+		f.Action = "It was not sent again. fal's answer named a request: ask queue_status for it before calling again, " +
+			"which would submit, and may pay for, a second job."
+	}
+	return f
+}
+
+// upstreamFailure turns any other error of falclient into words for the one
+// who must act.
+func upstreamFailure(err error) *Error {
+	var api *falclient.APIError
+	switch {
+	case errors.Is(err, falclient.ErrNoKey):
+		return noKey()
+	case errors.Is(err, falclient.ErrInvalidID):
+		return &Error{Code: JobNotFound, Message: "That is not a request_id of fal's.", Action: listAction}
+	case errors.Is(err, falclient.ErrLocked):
+		return &Error{
+			Code: BalanceExhausted, Message: err.Error(),
+			Action: "Do not retry: a person has to top up or unlock the account at https://fal.ai/dashboard/billing",
+		}
+	case errors.Is(err, falclient.ErrUnauthorized):
+		return &Error{
+			Code: AuthFailed, Message: err.Error(),
+			Action: "Do not retry: the operator has to check FAL_KEY at https://fal.ai/dashboard/keys",
+		}
+	case errors.Is(err, falclient.ErrRateLimited):
+		return rateLimited(err)
+	case errors.Is(err, falclient.ErrNotFound):
+		return &Error{Code: JobNotFound, Message: err.Error(), Action: listAction}
+	case errors.Is(err, falclient.ErrRedirected):
+		return &Error{
+			Code: UpstreamInvalid, Message: err.Error() + "; it was not followed.",
+			Action: "The operator should check FAL_QUEUE_URL and any proxy on the way.",
+		}
+	case errors.As(err, &api) && api.StatusCode < 500:
+		return refused(api)
+	case errors.As(err, new(*falclient.ResponseError)), errors.Is(err, falclient.ErrTooLarge):
+		return &Error{
+			Code: UpstreamInvalid, Message: err.Error(), Retryable: true,
+			Action: "Try again in a minute; if it stays, the operator should check any proxy on the way to fal.",
+		}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &Error{Code: UpstreamUnavailable, Message: "fal did not answer in time.", Retryable: true, Action: laterAction}
+	}
+	return &Error{Code: UpstreamUnavailable, Message: err.Error(), Retryable: true, Action: laterAction}
+}
+
+const (
+	listAction  = "Call queue_list to see the jobs that this server knows."
+	laterAction = "Try again in a minute."
+)
+
+func rateLimited(err error) *Error {
+	f := &Error{Code: RateLimited, Message: err.Error(), Retryable: true, Action: laterAction}
+	var api *falclient.APIError
+	if errors.As(err, &api) && api.RetryAfter > 0 {
+		f.RetryAfter = api.RetryAfter
+		f.Action = fmt.Sprintf("Try again in %s.", api.RetryAfter)
+	}
+	return f
+}
+
+func refused(api *falclient.APIError) *Error {
+	if api.Type == contentPolicy {
+		return contentBlocked(api)
+	}
+	if api.StatusCode == 400 || api.StatusCode == 413 || api.StatusCode == 422 {
+		return &Error{Code: InvalidInput, Message: api.Error(), Action: "Change the arguments that fal names and call again."}
+	}
+	return &Error{Code: UpstreamInvalid, Message: api.Error(), Action: "The operator should check that this server is up to date."}
+}
+
+// contentPolicy is fal's error type for a prompt or an answer that its safety
+// checker refused.
+const contentPolicy = "content_policy_violation"
+
+func contentBlocked(api *falclient.APIError) *Error {
+	return &Error{
+		Code: ContentBlocked, Message: api.Error(), RequestID: api.RequestID,
+		Action: "fal's safety checker refused the content. Rephrase the prompt; the same one will be refused again.",
+	}
+}
+
+// cancelledType is the error type of a request that was cancelled.
+const cancelledType = "client_cancelled"
+
+// outcomeFailure turns the error that a finished job's result was answered
+// with into the job's failure.
+func outcomeFailure(api *falclient.APIError) *Error {
+	switch {
+	case api.Type == contentPolicy:
+		return contentBlocked(api)
+	case api.StatusCode == 404:
+		return goneFailure(api.RequestID)
+	case api.StatusCode == 422 || api.StatusCode == 400:
+		return &Error{
+			Code: JobFailed, Message: api.Error(), RequestID: api.RequestID,
+			Action: "The model refused the input. Change the arguments that it names and call again.",
+		}
+	}
+	f := &Error{
+		Code: JobFailed, Message: api.Error(), RequestID: api.RequestID, Retryable: true,
+		Action: "fal does not bill a job that failed with a 5xx. Call nemotron_generate again.",
+	}
+	if api.StatusCode < 500 {
+		f.Action = "Call nemotron_generate again if the answer is still needed; that is a new, paid job."
+	}
+	return f
+}
+
+// unreadable is what keeps a finished job's result from being read.
+func unreadable(api *falclient.APIError) *Error {
+	f := upstreamFailure(api)
+	if f.Code == JobNotFound || f.Code == InvalidInput {
+		f.Code = UpstreamInvalid // a proxy's words: fal knows the job
+		f.Action = "The job goes on: call queue_status later. The operator should check any proxy on the way to fal."
+	}
+	return f
+}
+
+// goneFailure is the end of a job that fal no longer knows.
+func goneFailure(requestID string) *Error {
+	return &Error{
+		Code: JobFailed, RequestID: requestID,
+		Message: "fal no longer has the result of this job (it keeps one for an hour, 6 minutes where it is 10 KB or more).",
+		Action:  "Call nemotron_generate again if the answer is still needed; that is a new, paid job.",
+	}
+}
+
+func cancelled(message string) *Error {
+	return &Error{
+		Code: JobCancelled, Message: message,
+		Action: "Call nemotron_generate again if the answer is still needed; that is a new, paid job.",
+	}
+}

@@ -1,0 +1,206 @@
+package jobs
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"nemotron-mcp/falclient"
+)
+
+// live is a job that this process watches or waits for: the state that its
+// watcher writes and its waiters read.
+type live struct {
+	id       string
+	endpoint falclient.Endpoint
+
+	// Guarded by Manager.mu.
+	waiters int
+	running bool // a watcher runs
+
+	submitting context.Context // ends when the job is not to be submitted any more
+	stopSubmit context.CancelFunc
+	watching   context.Context // ends when nobody need watch any more
+	stopWatch  context.CancelFunc
+
+	writing sync.Mutex // held while a change is written to the ledger and here
+
+	mu        sync.Mutex
+	job       Job
+	changed   chan struct{} // closed and replaced at each change
+	cancel    cancelState
+	cancelErr error // of the last cancel at fal
+	outcome   falclient.CancelOutcome
+	refused   *Error // what fal says lastingly instead of letting the job be read
+}
+
+// cancelState is how far a wish to cancel has got.
+type cancelState int
+
+const (
+	notWanted cancelState = iota
+	wanted                // and the submission is still to be answered
+	asking                // fal is being asked
+	asked                 // fal has answered
+)
+
+func newLive(job Job, endpoint falclient.Endpoint) *live {
+	l := &live{id: job.ID, endpoint: endpoint, job: job, changed: make(chan struct{})}
+	l.submitting, l.stopSubmit = context.WithCancel(context.Background())
+	l.watching, l.stopWatch = context.WithCancel(context.Background())
+	return l
+}
+
+// set replaces the job's state and wakes the waiters.
+func (l *live) set(job Job) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.job = job
+	l.broadcast()
+}
+
+// broadcast wakes the waiters. l.mu is held.
+func (l *live) broadcast() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+func (l *live) snapshot() Job {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.job
+}
+
+// wait returns the job at its end, when the timer fires, when fal refuses it
+// for good, or when it is let go; with ctx's cause where ctx ended first. A job
+// is not handed back without its request_id: a submission on its way is waited
+// for, whatever the timer says.
+func (l *live) wait(ctx context.Context, timer <-chan time.Time, onChange func(Job)) (Job, error) {
+	for due := false; ; {
+		letGo := l.watching.Err() != nil // asked first: the watcher tells the end before it goes
+		l.mu.Lock()
+		job, changed, refused := l.job, l.changed, l.refused
+		l.mu.Unlock()
+		if job.Status.Finished() || refused != nil || letGo || due && job.Status != Submitting {
+			return job, nil
+		}
+		if onChange != nil {
+			onChange(job)
+		}
+		select {
+		case <-changed:
+		case <-timer:
+			due = true
+		case <-l.watching.Done():
+		case <-ctx.Done():
+			return l.snapshot(), context.Cause(ctx)
+		}
+	}
+}
+
+// waitCancel returns what fal has answered to the cancel. The job's end is not
+// waited for, nor is it enough: only the answer tells whether it is billed.
+func (l *live) waitCancel(ctx context.Context) (falclient.CancelOutcome, error) {
+	for {
+		l.mu.Lock()
+		changed, outcome, err := l.changed, l.outcome, l.cancelErr
+		done := l.cancel == asked || l.cancel == notWanted || l.cancel == wanted && l.job.Status.Finished()
+		l.mu.Unlock()
+		if done {
+			return outcome, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+// wantCancel records the wish. It reports whether fal is to be asked now: not
+// where the job has ended or fal is being asked, and not before the submission
+// was answered, when the watcher asks.
+func (l *live) wantCancel() (ask bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.job.Status.Finished() || l.cancel == wanted || l.cancel == asking {
+		return false
+	}
+	if l.job.RequestID == "" {
+		l.cancel = wanted
+		return false
+	}
+	l.cancel = asking
+	return true
+}
+
+// cancelDue reports whether a cancel was wanted before the submission was
+// answered; if so fal is to be asked now.
+func (l *live) cancelDue() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cancel != wanted {
+		return false
+	}
+	l.cancel = asking
+	return true
+}
+
+// cancelAnswered records what fal said. After an error the wish may be
+// repeated.
+func (l *live) cancelAnswered(outcome falclient.CancelOutcome, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.outcome, l.cancelErr, l.cancel = outcome, err, asked
+	if err != nil {
+		l.cancel = notWanted
+	}
+	l.broadcast()
+}
+
+func (l *live) cancelWanted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cancel == wanted || l.cancel == asking
+}
+
+// abandon stops the watching; the job runs on at fal.
+func (l *live) abandon() {
+	l.stopSubmit()
+	l.stopWatch()
+}
+
+// refuse records that fal lastingly refuses to let the job be read; nil that
+// it no longer does.
+func (l *live) refuse(e *Error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == nil && e == nil {
+		return
+	}
+	l.refused = e
+	l.broadcast()
+}
+
+// trouble is what keeps an unfinished job from being read, if anything does.
+func (l *live) trouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var told Error
+	switch {
+	case l.job.Status.Finished():
+		return nil
+	case l.refused != nil:
+		told = *l.refused
+	case l.watching.Err() != nil:
+		told = Error{
+			Code: UpstreamUnavailable, Retryable: true,
+			Message: "The server is shutting down and no longer watches this job, which may go on at fal.",
+			Action:  "Start the server again and call queue_status; do not submit it again.",
+		}
+	default:
+		return nil
+	}
+	told.RequestID = l.job.RequestID
+	return &told
+}

@@ -1,0 +1,296 @@
+package jobs
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/falclient"
+)
+
+const (
+	// attachWindow is how long an answer that never reached the host is kept
+	// ready for the same call.
+	attachWindow = 10 * time.Minute
+	// cancelTime is what a cancel at fal has, beyond the end of the call that
+	// wanted it.
+	cancelTime = 5 * time.Second
+	// outcomeTime is how long a call that was ended waits to learn what became
+	// of its cancel. It fits the grace that a transport gives at its end.
+	outcomeTime = 500 * time.Millisecond
+	// ledgerTime bounds a write that no call waits for.
+	ledgerTime = 10 * time.Second
+)
+
+// Fal is what the Manager asks of fal; *falclient.Client implements it.
+type Fal interface {
+	Submit(ctx context.Context, endpoint falclient.Endpoint, input any, opts falclient.SubmitOptions) (falclient.Submission, error)
+	Watch(ctx context.Context, endpoint falclient.Endpoint, id string, onChange func(falclient.Status)) (falclient.Status, error)
+	Status(ctx context.Context, endpoint falclient.Endpoint, id string, logs bool) (falclient.Status, error)
+	Result(ctx context.Context, endpoint falclient.Endpoint, id string) (falclient.Result, error)
+	Cancel(ctx context.Context, endpoint falclient.Endpoint, id string) (falclient.CancelOutcome, error)
+}
+
+// Options are the operator's settings.
+type Options struct {
+	Prices Prices
+	// Submit holds fal's switches that go with every submission.
+	Submit falclient.SubmitOptions
+	// SafetyChecker is sent as enable_safety_checker where it is not nil.
+	SafetyChecker *bool
+	// KnowsKey is false where no key is set: calls explain that instead of
+	// being written down.
+	KnowsKey bool
+	// OneCaller lets queue_status and queue_cancel reach requests of the key's
+	// that this ledger does not know. Not where callers are told apart: the
+	// request might be another's.
+	OneCaller bool
+	Log       zerolog.Logger
+}
+
+// Manager runs jobs. It is safe for concurrent use.
+type Manager struct {
+	fal    Fal
+	ledger Ledger
+	opts   Options
+
+	wg sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	live   map[string]*live // by job ID: the jobs that this process watches
+}
+
+// New makes a manager. It starts nothing.
+func New(fal Fal, ledger Ledger, opts Options) *Manager {
+	return &Manager{fal: fal, ledger: ledger, opts: opts, live: map[string]*live{}}
+}
+
+// Close stops watching and waits for the goroutines, at most until ctx ends.
+// Cancels that are under way are let finish. Jobs that run on at fal stay
+// unfinished in the ledger, and calls that still wait for one return with an
+// *Error. From then on every call is refused.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	for _, l := range m.live {
+		if !l.cancelWanted() {
+			l.abandon()
+		}
+	}
+	m.mu.Unlock()
+	done := make(chan struct{})
+	go func() { m.wg.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errors.New("some jobs could not be let go in time")
+	}
+}
+
+func (m *Manager) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+// Generate runs one call: it attaches to a job of the same input whose answer
+// never reached the host, or else writes a row and submits, once, and waits
+// for the end or for req.Wait. The job it returns may be unfinished, failed or
+// cancelled; that is not an error. An *Error means that there is no job to
+// speak of. onChange, where it is not nil, is called from this goroutine each
+// time the job has changed.
+//
+// When ctx ends first, the job is cancelled at fal, and the job is returned as
+// it stands a moment later, with ctx's cause as the error.
+//
+// Until Settle is called with it, the job counts as waited for.
+func (m *Manager) Generate(ctx context.Context, req Request, onChange func(Job)) (Job, error) {
+	if ctx.Err() != nil {
+		return Job{}, context.Cause(ctx)
+	}
+	if !m.opts.KnowsKey {
+		return Job{}, noKey()
+	}
+	deadline := time.NewTimer(req.Wait)
+	defer deadline.Stop()
+	l, err := m.attachOrStart(ctx, req)
+	if err != nil {
+		return Job{}, err
+	}
+	job, err := l.wait(ctx, deadline.C, onChange)
+	if err == nil {
+		return job, l.trouble()
+	}
+	m.cancel(l)
+	outcome, stop := context.WithTimeout(context.WithoutCancel(ctx), outcomeTime)
+	defer stop()
+	job, _ = l.wait(outcome, nil, nil)
+	return job, err
+}
+
+// attachOrStart finds or makes the job of a call and joins it as a waiter.
+func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error) {
+	if m.opts.SafetyChecker != nil {
+		req.Input.EnableSafetyChecker = m.opts.SafetyChecker
+	}
+	hash, bytes, err := inputHash(req)
+	if err != nil {
+		return nil, &Error{Code: Internal, Message: err.Error()}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, shuttingDown()
+	}
+	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
+		return l, err
+	}
+	if _, err := falclient.ParseEndpoint(req.Endpoint); err != nil {
+		return nil, &Error{Code: Internal, Message: err.Error()}
+	}
+	job := Job{
+		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Endpoint: req.Endpoint,
+		InputHash: hash, InputSize: bytes, Preview: preview(req.Input.Prompt),
+		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
+		Status: Submitting, Created: time.Now(),
+	}
+	if err := m.ledger.Insert(ctx, job); err != nil {
+		return nil, ledgerFailure("written, so nothing was submitted", err)
+	}
+	l := m.join(job)
+	m.start(l, func() { m.run(l, req) })
+	return l, nil
+}
+
+// start runs a job's watcher. m.mu is held.
+func (m *Manager) start(l *live, f func()) {
+	l.running = true
+	m.wg.Go(func() {
+		f()
+		l.abandon()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l.running = false
+		m.forget(l)
+	})
+}
+
+func shuttingDown() *Error {
+	return &Error{Code: UpstreamUnavailable, Message: "The server is shutting down; nothing was submitted.", Action: "Start it again and call again."}
+}
+
+// undelivered finds a job with the same input that nobody waits for and whose
+// end the host never got; nil where there is none. Where the ledger can't tell,
+// it is an error: the job may be there, and paid for. m.mu is held, so no other
+// call can take it too.
+func (m *Manager) undelivered(ctx context.Context, req Request, hash string) (*live, error) {
+	job, err := m.ledger.Undelivered(ctx, req.Caller, hash, time.Now().Add(-attachWindow), func(j Job) bool {
+		if j.CancelRequested && j.Status != Completed || j.Status == Failed || j.Status == Cancelled {
+			return false
+		}
+		if l := m.live[j.ID]; l != nil {
+			return l.waiters == 0 && !l.cancelWanted()
+		}
+		return j.Status.Finished()
+	})
+	if errors.Is(err, ErrNoJob) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, ledgerFailure("read, so nothing was submitted", err)
+	}
+	l := m.join(job)
+	if job.HideReasoning != req.HideReasoning {
+		m.note(l, func(j *Job) { j.HideReasoning = req.HideReasoning })
+	}
+	return l, nil
+}
+
+func ledgerFailure(what string, err error) *Error {
+	return &Error{
+		Code: Internal, Message: fmt.Sprintf("The ledger can't be %s: %v", what, err),
+		Action: "The operator should check the state folder.",
+	}
+}
+
+// join makes the caller a waiter of a job, which from now on is one that this
+// process knows. m.mu is held.
+func (m *Manager) join(job Job) *live {
+	l := m.live[job.ID]
+	if l == nil {
+		endpoint, _ := falclient.ParseEndpoint(job.Endpoint) // was parsed before the row was written
+		l = newLive(job, endpoint)
+		m.live[job.ID] = l
+	}
+	l.waiters++
+	return l
+}
+
+// Settle ends the wait for a job that Generate, Status or Cancel returned, and
+// says whether it was written to the host. Once a job's end was, an identical
+// call is a new one.
+func (m *Manager) Settle(job Job, delivered bool) {
+	if job.ID == "" {
+		return
+	}
+	if delivered && job.Status.Finished() {
+		ctx, done := context.WithTimeout(context.Background(), ledgerTime)
+		defer done()
+		_, err := m.ledger.Update(ctx, job.ID, func(j *Job) {
+			// Not one that was UNKNOWN and has been found alive since.
+			j.Delivered = j.Delivered || j.Status.Finished()
+		})
+		if err != nil {
+			m.opts.Log.Warn().Err(err).Str("request_id", job.RequestID).Msg("delivery not recorded")
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l := m.live[job.ID]; l != nil {
+		l.waiters--
+		m.forget(l)
+	}
+}
+
+// forget drops a job that nobody watches or waits for. m.mu is held.
+func (m *Manager) forget(l *live) {
+	if l.waiters <= 0 && !l.running && m.live[l.id] == l {
+		delete(m.live, l.id)
+	}
+}
+
+// inputHash identifies everything that makes two calls the same.
+func inputHash(req Request) (hash string, size int, err error) {
+	input, err := json.Marshal(req.Input)
+	if err != nil {
+		return "", 0, fmt.Errorf("encoding the input: %w", err)
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00", req.Endpoint, req.WebhookURL)
+	h.Write(input)
+	return hex.EncodeToString(h.Sum(nil)), len(input), nil
+}
+
+func preview(prompt string) string {
+	// A copy, so that the row does not keep the whole prompt alive.
+	var b []byte
+	n := 0
+	for _, r := range prompt {
+		if n++; n > previewLength {
+			break
+		}
+		b = utf8.AppendRune(b, r)
+	}
+	return string(b)
+}

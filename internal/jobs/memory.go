@@ -1,0 +1,203 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// memoryRows and memoryBytes bound what the ledger in memory keeps. Beyond
+	// them the oldest finished rows go.
+	memoryRows  = 10_000
+	memoryBytes = 128 << 20
+)
+
+// Memory is a ledger that lives as long as the process.
+type Memory struct {
+	mu        sync.Mutex
+	rows      map[string]*Job
+	order     []string // IDs, oldest first
+	byRequest map[string]string
+	byInput   map[string][]string // caller and input → IDs not yet delivered
+	bytes     int
+	spent     map[string]float64 // caller and UTC day → USD
+}
+
+// NewMemory makes an empty ledger.
+func NewMemory() *Memory {
+	return &Memory{rows: map[string]*Job{}, byRequest: map[string]string{}, byInput: map[string][]string{}, spent: map[string]float64{}}
+}
+
+// Insert implements Ledger. It fails where the ledger is full of unfinished
+// rows.
+func (m *Memory) Insert(_ context.Context, job Job) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.evict(1)
+	if len(m.order) >= memoryRows {
+		return fmt.Errorf("%d jobs are unfinished, which is the limit", memoryRows)
+	}
+	m.rows[job.ID] = &job
+	m.order = append(m.order, job.ID)
+	m.index(&job)
+	m.count(&job, 1)
+	m.evict(0)
+	return nil
+}
+
+// Update implements Ledger.
+func (m *Memory) Update(_ context.Context, id string, change func(*Job)) (Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	job, ok := m.rows[id]
+	if !ok {
+		return Job{}, ErrNoJob
+	}
+	m.count(job, -1)
+	change(job)
+	m.count(job, 1)
+	m.index(job)
+	result := *job
+	m.evict(0)
+	return result, nil
+}
+
+// ByRequest implements Ledger.
+func (m *Memory) ByRequest(_ context.Context, caller, requestID string) (Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	job, ok := m.rows[m.byRequest[requestID]]
+	if !ok || job.Caller != caller {
+		return Job{}, ErrNoJob
+	}
+	return *job, nil
+}
+
+// Undelivered implements Ledger.
+func (m *Memory) Undelivered(_ context.Context, caller, inputHash string, since time.Time, free func(Job) bool) (Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range m.byInput[caller+"\x00"+inputHash] {
+		if job := m.rows[id]; !job.Created.Before(since) && free(*job) {
+			return *job, nil
+		}
+	}
+	return Job{}, ErrNoJob
+}
+
+// List implements Ledger.
+func (m *Memory) List(_ context.Context, q Query) ([]Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var page []Job
+	for i := len(m.order) - 1; i >= 0 && len(page) < q.Limit; i-- {
+		job := m.rows[m.order[i]]
+		// By order, not by equality: the row of the cursor may be evicted.
+		if q.Before != "" && job.ID >= q.Before {
+			continue
+		}
+		if job.Caller == q.Caller && q.matches(job.Status) {
+			page = append(page, *job)
+		}
+	}
+	return page, nil
+}
+
+func (q Query) matches(s Status) bool {
+	switch q.State {
+	case "running":
+		return !s.Finished()
+	case "finished":
+		return s.Finished()
+	}
+	return true
+}
+
+// Spent implements Ledger.
+func (m *Memory) Spent(_ context.Context, caller string, on time.Time) (float64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.spent[spentKey(caller, on)], nil
+}
+
+func spentKey(caller string, on time.Time) string {
+	return caller + "\x00" + on.UTC().Format(time.DateOnly)
+}
+
+// count adds a row's weight and cost, or takes them off again. What an evicted
+// row has cost stays counted.
+func (m *Memory) count(job *Job, sign int) {
+	m.bytes += sign * size(job)
+	m.spent[spentKey(job.Caller, job.Created)] += float64(sign) * job.CostUSD
+}
+
+func (m *Memory) index(job *Job) {
+	if job.RequestID != "" {
+		m.byRequest[job.RequestID] = job.ID
+	}
+	key := job.Caller + "\x00" + job.InputHash
+	ids := m.byInput[key]
+	at := -1
+	for i, id := range ids {
+		if id == job.ID {
+			at = i
+		}
+	}
+	switch {
+	case !job.Delivered && at < 0 && job.InputHash != "":
+		m.byInput[key] = append(ids, job.ID)
+	case job.Delivered && at >= 0:
+		m.unindexInput(key, at)
+	}
+}
+
+func (m *Memory) unindexInput(key string, at int) {
+	ids := append(m.byInput[key][:at:at], m.byInput[key][at+1:]...)
+	if len(ids) == 0 {
+		delete(m.byInput, key)
+		return
+	}
+	m.byInput[key] = ids
+}
+
+// evict drops the oldest finished rows until the others and that many more are
+// within the bounds, those first whose answer the host has.
+func (m *Memory) evict(more int) {
+	for _, delivered := range []bool{true, false} {
+		for i := 0; i < len(m.order) && (len(m.order)+more > memoryRows || m.bytes > memoryBytes); {
+			job := m.rows[m.order[i]]
+			if !job.Status.Finished() || job.Delivered != delivered {
+				i++
+				continue
+			}
+			m.order = append(m.order[:i], m.order[i+1:]...)
+			m.forget(job)
+		}
+	}
+}
+
+func (m *Memory) forget(job *Job) {
+	delete(m.rows, job.ID)
+	if m.byRequest[job.RequestID] == job.ID {
+		delete(m.byRequest, job.RequestID)
+	}
+	key := job.Caller + "\x00" + job.InputHash
+	for i, id := range m.byInput[key] {
+		if id == job.ID {
+			m.unindexInput(key, i)
+			break
+		}
+	}
+	m.bytes -= size(job)
+}
+
+// size is what a row weighs: its texts, and a kilobyte for the rest.
+func size(job *Job) int {
+	n := 1024 + len(job.Output) + len(job.Preview)
+	for _, l := range job.Logs {
+		n += len(l.Message) + len(l.Timestamp)
+	}
+	return n
+}

@@ -1,0 +1,29 @@
+package jobs
+
+import "nemotron-mcp/falclient"
+
+// Prices is USD per 1,000 tokens, input and output alike, by endpoint id.
+type Prices map[string]float64
+
+// DefaultPrices are those of the endpoints' pages on fal (mid 2026). The audio
+// page's price was not seen; it is taken to be that of the other media.
+func DefaultPrices() Prices {
+	return Prices{
+		falclient.Nemotron:       0.01,
+		falclient.NemotronVision: 0.006,
+		falclient.NemotronVideo:  0.006,
+		falclient.NemotronAudio:  0.006,
+	}
+}
+
+// Cost estimates what a usage costs, in USD. An endpoint without a price is
+// counted at the highest one: an estimate may be too high, never nothing.
+func (p Prices) Cost(endpoint string, u falclient.Usage) float64 {
+	price, ok := p[endpoint]
+	if !ok {
+		for _, other := range p {
+			price = max(price, other)
+		}
+	}
+	return price * (float64(u.InputTokens) + float64(u.OutputTokens)) / 1000
+}

@@ -1,0 +1,233 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"nemotron-mcp/falclient"
+)
+
+// cancelSettle is how long queue_cancel waits for a running job to obey, so
+// that most answers can say how it ended.
+const cancelSettle = 1500 * time.Millisecond
+
+// Status returns a job of the caller's, waiting up to that long for its end.
+// A job that failed is no error here; an *Error means that there is no such
+// job or that fal could not be asked. The end of ctx leaves the job alone.
+//
+// Until Settle is called with it, the job counts as waited for.
+func (m *Manager) Status(ctx context.Context, caller, requestID string, wait time.Duration, onChange func(Job)) (Job, error) {
+	l, err := m.find(ctx, caller, requestID)
+	if err != nil {
+		return Job{}, err
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	job, err := l.wait(ctx, timer.C, onChange)
+	if err != nil {
+		return job, err
+	}
+	return job, l.trouble()
+}
+
+// Cancel asks fal to end a job of the caller's and returns it with the true
+// outcome: CancelledInQueue is not billed, CancelRequested may be, CancelTooLate
+// means that the job had ended, whatever way, before.
+//
+// Until Settle is called with it, the job counts as waited for.
+func (m *Manager) Cancel(ctx context.Context, caller, requestID string) (Job, falclient.CancelOutcome, error) {
+	l, err := m.find(ctx, caller, requestID)
+	if err != nil {
+		return Job{}, "", err
+	}
+	if job := l.snapshot(); job.Status.Finished() {
+		return job, falclient.CancelTooLate, nil
+	}
+	m.cancel(l)
+	outcome, err := l.waitCancel(ctx)
+	if err != nil {
+		job := l.snapshot()
+		if job.Status.Finished() {
+			return job, falclient.CancelTooLate, nil
+		}
+		f := upstreamFailure(err)
+		f.RequestID = requestID
+		return job, "", f
+	}
+	timer := time.NewTimer(cancelSettle)
+	defer timer.Stop()
+	job, err := l.wait(ctx, timer.C, nil)
+	return job, outcome, err
+}
+
+// List returns the caller's jobs from the newest to the oldest, the cursor of
+// the next page, empty where there is none, and what the caller's jobs of this
+// UTC day have cost, in USD.
+func (m *Manager) List(ctx context.Context, q Query) (page []Job, next string, spent float64, err error) {
+	limit := max(q.Limit, 1)
+	q.Limit = limit + 1 // one more tells whether there is a next page
+	page, err = m.ledger.List(ctx, q)
+	if err == nil {
+		spent, err = m.ledger.Spent(ctx, q.Caller, time.Now())
+	}
+	if err != nil {
+		return nil, "", 0, ledgerFailure("read", err)
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].ID
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, job := range page {
+		if l := m.live[job.ID]; l != nil && !job.Status.Finished() {
+			page[i] = l.snapshot() // knows the queue position
+		}
+	}
+	return page, next, spent, nil
+}
+
+// find joins a job by fal's id: one that is watched here, one of the ledger's,
+// or, where there is one caller only, one that fal knows and the ledger does not.
+func (m *Manager) find(ctx context.Context, caller, requestID string) (*live, error) {
+	if !falclient.ValidRequestID(requestID) {
+		return nil, upstreamFailure(falclient.ErrInvalidID)
+	}
+	l, err := m.known(ctx, caller, requestID)
+	own := errors.Is(err, errLostAnswer)
+	if !own && !errors.Is(err, ErrNoJob) {
+		return l, err
+	}
+	if !own && !m.opts.OneCaller {
+		return nil, notFound(requestID)
+	}
+	endpoint, err := falclient.ParseEndpoint(falclient.Nemotron)
+	if err != nil {
+		return nil, &Error{Code: Internal, Message: err.Error()}
+	}
+	st, err := m.fal.Status(ctx, endpoint, requestID, false)
+	switch {
+	case errors.Is(err, falclient.ErrNotFound) && own:
+		return m.joinRow(ctx, caller, requestID)
+	case errors.Is(err, falclient.ErrNotFound):
+		return nil, notFound(requestID)
+	case err != nil:
+		f := upstreamFailure(err)
+		f.RequestID = requestID
+		return nil, f
+	}
+	return m.adopt(ctx, caller, requestID, st)
+}
+
+// errLostAnswer tells a row whose submission's answer was lost but for the
+// request's id: fal can say more of it than the ledger.
+var errLostAnswer = errors.New("the submission's answer was lost")
+
+// known joins a job of the ledger's.
+func (m *Manager) known(ctx context.Context, caller, requestID string) (*live, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.knownLocked(ctx, caller, requestID)
+}
+
+func (m *Manager) knownLocked(ctx context.Context, caller, requestID string) (*live, error) {
+	if m.closed {
+		return nil, shuttingDown()
+	}
+	job, err := m.row(ctx, caller, requestID)
+	if err != nil {
+		return nil, err
+	}
+	if job.Status == Unknown {
+		return nil, errLostAnswer
+	}
+	l := m.join(job)
+	if !l.running && !l.snapshot().Status.Finished() {
+		m.start(l, func() { m.resume(l) })
+	}
+	return l, nil
+}
+
+// row reads a job of the ledger's; ErrNoJob where there is none. m.mu is held.
+func (m *Manager) row(ctx context.Context, caller, requestID string) (Job, error) {
+	job, err := m.ledger.ByRequest(ctx, caller, requestID)
+	if err == nil {
+		return job, nil
+	}
+	if !errors.Is(err, ErrNoJob) {
+		return Job{}, ledgerFailure("read", err)
+	}
+	// Its id may be known to this process only, where the ledger failed.
+	for _, l := range m.live {
+		if job := l.snapshot(); job.RequestID == requestID && job.Caller == caller {
+			return job, nil
+		}
+	}
+	return Job{}, ErrNoJob
+}
+
+// joinRow joins a job of the ledger's as it stands there.
+func (m *Manager) joinRow(ctx context.Context, caller, requestID string) (*live, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	job, err := m.row(ctx, caller, requestID)
+	if errors.Is(err, ErrNoJob) {
+		return nil, notFound(requestID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.join(job), nil
+}
+
+// adopt takes a request into the ledger that fal knows and the ledger does
+// not, or knew only as UNKNOWN, and watches it.
+func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falclient.Status) (*live, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l, err := m.knownLocked(ctx, caller, requestID); !errors.Is(err, ErrNoJob) && !errors.Is(err, errLostAnswer) {
+		return l, err
+	}
+	job, err := m.row(ctx, caller, requestID)
+	revive := func(j *Job) {
+		j.Status, j.QueuePosition, j.Failure, j.Ended = InQueue, st.QueuePosition, nil, time.Time{}
+		j.Delivered = false
+		if j.Submitted.IsZero() {
+			j.Submitted = j.Created
+		}
+	}
+	if err == nil {
+		job, err = m.ledger.Update(ctx, job.ID, revive)
+	} else {
+		job = Job{
+			ID: uuid.Must(uuid.NewV7()).String(), RequestID: requestID, Caller: caller,
+			Endpoint: falclient.Nemotron, Created: time.Now(),
+		}
+		revive(&job)
+		err = m.ledger.Insert(ctx, job)
+	}
+	if err != nil {
+		return nil, ledgerFailure("written", err)
+	}
+	told := m.live[job.ID] // an UNKNOWN that somebody is still being told about
+	delete(m.live, job.ID)
+	l := m.join(job)
+	if told != nil {
+		l.waiters += told.waiters
+	}
+	m.start(l, func() { m.resume(l) })
+	return l, nil
+}
+
+// resume watches a job that was submitted before.
+func (m *Manager) resume(l *live) {
+	m.follow(l)
+	m.audit(l.snapshot(), "resumed")
+}
+
+func notFound(requestID string) *Error {
+	return &Error{Code: JobNotFound, Message: "Neither this server nor fal knows this request_id.", Action: listAction, RequestID: requestID}
+}

@@ -1,0 +1,382 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"nemotron-mcp/falclient"
+)
+
+const (
+	// collectTime is how long a result is asked for after the job's end. fal
+	// keeps it for an hour at most; the second one is for its clock and ours.
+	collectTime = 2 * time.Hour
+	// submitTime is how long a submission may be tried before it is sent. With
+	// the 30 s that its answer may take, a call still ends within the minute
+	// that many hosts allow.
+	submitTime = 25 * time.Second
+	// maxPages is how often a result must be refused by a page that fal did not
+	// write before that is believed: with the pauses between, some minutes.
+	maxPages = 12
+	// maxLogs is how many log lines of a job are kept: the last ones.
+	maxLogs = 200
+)
+
+// run is a job's whole life: submit, watch, keep the result.
+func (m *Manager) run(l *live, req Request) {
+	if m.submit(l, req) {
+		m.follow(l)
+	}
+	m.audit(l.snapshot(), "submission")
+}
+
+// submit reports whether fal has taken the job.
+func (m *Manager) submit(l *live, req Request) bool {
+	opts := m.opts.Submit
+	opts.WebhookURL = req.WebhookURL
+	opts.MaxWait = min(req.Wait, submitTime)
+	ctx, done := context.WithTimeout(l.submitting, submitTime)
+	defer done()
+	sub, err := m.fal.Submit(ctx, l.endpoint, req.Input, opts)
+	if err != nil {
+		m.update(l, func(j *Job) {
+			j.Ended = time.Now()
+			j.Status, j.Failure = Failed, submitFailure(err)
+			switch {
+			case j.Failure.Code == SubmitUnknown:
+				j.Status, j.RequestID = Unknown, j.Failure.RequestID
+			case l.submitting.Err() != nil:
+				j.Status, j.Failure = Cancelled, cancelled("Cancelled before it was submitted; nothing is billed.")
+			}
+		})
+		return false
+	}
+	m.update(l, func(j *Job) {
+		j.RequestID, j.Status, j.QueuePosition = sub.RequestID, InQueue, sub.QueuePosition
+		j.Submitted = time.Now()
+	})
+	if l.cancelDue() {
+		m.askCancel(l)
+	}
+	return true
+}
+
+// follow watches a job that fal has, and keeps its result.
+func (m *Manager) follow(l *live) {
+	pause := newBackOff()
+	id := l.snapshot().RequestID
+	for l.watching.Err() == nil {
+		st, err := m.fal.Watch(l.watching, l.endpoint, id, func(st falclient.Status) {
+			l.refuse(nil)
+			m.changed(l, st)
+		})
+		switch {
+		case err == nil:
+			m.changed(l, st)
+			if m.collect(l, st) {
+				return
+			}
+		case l.watching.Err() != nil:
+			return
+		case errors.Is(err, falclient.ErrNotFound):
+			m.finish(l, Failed, goneFailure(id))
+			return
+		default:
+			l.refuse(upstreamFailure(err))
+		}
+		if !sleep(l.watching, pause.NextBackOff()) {
+			return
+		}
+	}
+}
+
+// changed takes over what fal says of a job. Only a new state is written to
+// the ledger.
+func (m *Manager) changed(l *live, st falclient.Status) {
+	change := func(j *Job) {
+		j.QueuePosition = st.QueuePosition
+		j.Logs = appendLogs(j.Logs, st.Logs)
+		if st.InferenceTime > 0 {
+			j.InferenceTime = st.InferenceTime
+		}
+		if st.State == falclient.InProgress {
+			j.Status = InProgress
+		}
+		if (st.State == falclient.InProgress || st.State == falclient.Completed) && j.Started.IsZero() {
+			j.Started = time.Now().Add(-st.InferenceTime)
+		}
+	}
+	if st.State == falclient.InProgress && l.snapshot().Status == InQueue {
+		m.update(l, change)
+		return
+	}
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	job := l.snapshot()
+	if job.Status.Finished() {
+		return
+	}
+	change(&job)
+	l.set(job)
+}
+
+func appendLogs(logs, more []falclient.Log) []falclient.Log {
+	logs = append(logs, more...)
+	if len(logs) > maxLogs {
+		logs = append([]falclient.Log(nil), logs[len(logs)-maxLogs:]...)
+	}
+	return logs
+}
+
+// collect reads the result of a job that fal calls COMPLETED. It reports false
+// where the job is to be watched again.
+func (m *Manager) collect(l *live, st falclient.Status) bool {
+	if st.ErrorType == cancelledType {
+		m.cancelledAtFal(l)
+		return true
+	}
+	id := l.snapshot().RequestID
+	pause := newBackOff()
+	pages := 0
+	for began := time.Now(); time.Since(began) < collectTime; {
+		res, err := m.fal.Result(l.watching, l.endpoint, id)
+		if err == nil {
+			m.keep(l, res)
+			return true
+		}
+		if l.watching.Err() != nil {
+			return true
+		}
+		if errors.Is(err, falclient.ErrUnfinished) {
+			return false
+		}
+		if isPage(err) {
+			pages++
+		}
+		if m.outcome(l, st, err, pages) {
+			return true
+		}
+		if !sleep(l.watching, pause.NextBackOff()) {
+			return true
+		}
+	}
+	f := goneFailure(id)
+	f.Message = "The result could not be read for two hours; fal keeps it for one."
+	m.finish(l, Failed, f)
+	return true
+}
+
+// outcome judges an error of the result: is it how the job ended? If not, it
+// is to be asked for again.
+func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bool {
+	var api *falclient.APIError
+	switch {
+	case errors.Is(err, falclient.ErrTooLarge):
+		f := upstreamFailure(err)
+		f.Retryable, f.Action = false, "Ask for a shorter answer; another call is a new, paid job."
+		m.finish(l, Failed, f)
+	case !errors.As(err, &api), passing(api):
+		l.refuse(nil)
+		return false
+	case !believable(api, pages):
+		l.refuse(unreadable(api))
+		return false
+	case api.Type == cancelledType || api.StatusCode == 499:
+		m.cancelledAtFal(l)
+	case api.StatusCode == 404 && st.Error != "":
+		told := *api
+		told.StatusCode, told.Type, told.Message = 500, st.ErrorType, st.Error
+		m.finish(l, Failed, outcomeFailure(&told))
+	default:
+		m.finish(l, Failed, outcomeFailure(api))
+	}
+	return true
+}
+
+// cancelledAtFal ends a job that fal calls cancelled. Where that is this
+// process's doing, only the answer to its cancel tells whether it is billed.
+func (m *Manager) cancelledAtFal(l *live) {
+	message := "Cancelled at fal while it was running or queued."
+	switch outcome, _ := l.waitCancel(l.watching); outcome {
+	case falclient.CancelledInQueue:
+		message = cancelledInQueue
+	case falclient.CancelRequested:
+		message = "Cancelled while it was running; what it had used may be billed."
+	}
+	m.finish(l, Cancelled, cancelled(message))
+}
+
+const cancelledInQueue = "Cancelled while it was queued; not billed."
+
+// passing reports whether an error is one of the way to fal, which ends.
+func passing(e *falclient.APIError) bool {
+	return e.StatusCode == http.StatusTooManyRequests || e.StatusCode == http.StatusRequestTimeout ||
+		e.StatusCode >= 500 && !e.Structured
+}
+
+// believable reports whether a refusal can be the job's own end. One of the
+// key's or the account's is not; nor is what some proxy says: a redirect never,
+// a page of its own only when it has been there for minutes.
+func believable(e *falclient.APIError, pages int) bool {
+	switch {
+	case e.Is(falclient.ErrUnauthorized), e.Is(falclient.ErrLocked), e.Is(falclient.ErrRedirected):
+		return false
+	}
+	return e.Structured || pages >= maxPages
+}
+
+// isPage reports whether an error is a refusal that fal did not write.
+func isPage(err error) bool {
+	var api *falclient.APIError
+	return errors.As(err, &api) && !api.Structured && !passing(api)
+}
+
+// keep writes a result to the ledger.
+func (m *Manager) keep(l *live, res falclient.Result) {
+	out, err := falclient.ParseNemotron(res)
+	if err != nil {
+		f := upstreamFailure(err)
+		f.Retryable = false
+		f.Action = "The answer as it came is in the job's output; queue_status returns it."
+		m.update(l, func(j *Job) {
+			j.Status, j.Ended, j.Failure, j.Output = Failed, time.Now(), f, string(res.Body)
+		})
+		return
+	}
+	m.update(l, func(j *Job) {
+		j.Status, j.Ended = Completed, time.Now()
+		j.Output, j.FinishReason, j.Usage = out.Output, out.FinishReason, &out.Usage
+		j.CostUSD = m.opts.Prices.Cost(j.Endpoint, out.Usage)
+	})
+}
+
+func (m *Manager) finish(l *live, s Status, f *Error) {
+	m.update(l, func(j *Job) { j.Status, j.Failure, j.Ended = s, f, time.Now() })
+}
+
+// update changes a job in the ledger and for its waiters. A job that has ended
+// stays as it is.
+func (m *Manager) update(l *live, change func(*Job)) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	job := l.snapshot()
+	if job.Status.Finished() {
+		return
+	}
+	change(&job)
+	if job.Failure != nil && job.Failure.RequestID == "" {
+		job.Failure.RequestID = job.RequestID
+	}
+	m.write(l, job)
+}
+
+// note changes what is no part of a job's course, also after its end.
+func (m *Manager) note(l *live, change func(*Job)) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	job := l.snapshot()
+	change(&job)
+	m.write(l, job)
+}
+
+// write puts a job's new state into the ledger and tells its waiters.
+// l.writing is held.
+func (m *Manager) write(l *live, job Job) {
+	// Not the job's own contexts: what has happened is written down even where
+	// nobody waits for it any more.
+	ctx, done := context.WithTimeout(context.Background(), ledgerTime)
+	defer done()
+	_, err := m.ledger.Update(ctx, job.ID, func(row *Job) {
+		delivered := row.Delivered
+		*row = job
+		row.Delivered = delivered
+	})
+	if err != nil {
+		m.opts.Log.Error().Err(err).Str("request_id", job.RequestID).Str("status", string(job.Status)).
+			Msg("the ledger could not be written; the job is known to this process only")
+	}
+	l.set(job)
+}
+
+// cancel asks for a job's end: before it is submitted, or at fal. After Close
+// it does nothing.
+func (m *Manager) cancel(l *live) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	ask := l.wantCancel()
+	l.stopSubmit()
+	if ask {
+		m.wg.Go(func() { m.askCancel(l) })
+	}
+}
+
+// askCancel asks fal to end the job, with a time of its own, because the call
+// that wanted it is usually gone.
+func (m *Manager) askCancel(l *live) {
+	ctx, done := context.WithTimeout(context.Background(), cancelTime)
+	defer done()
+	m.update(l, func(j *Job) { j.CancelRequested = true })
+	job := l.snapshot()
+	outcome, err := m.fal.Cancel(ctx, l.endpoint, job.RequestID)
+	switch {
+	case err != nil:
+		m.opts.Log.Warn().Err(err).Str("request_id", job.RequestID).Msg("cancel not accepted")
+	case outcome == falclient.CancelledInQueue:
+		m.finish(l, Cancelled, cancelled(cancelledInQueue))
+		l.stopWatch()
+	}
+	l.cancelAnswered(outcome, err)
+	if m.isClosed() {
+		l.stopWatch()
+	}
+}
+
+// audit writes the one line that accounts for a paid submission, "submission",
+// or for one that was taken up again later, "resumed". It holds sizes and no
+// text.
+func (m *Manager) audit(j Job, message string) {
+	if j.RequestID == "" && j.Status != Unknown {
+		return
+	}
+	e := m.opts.Log.Info().Str("request_id", j.RequestID).Str("endpoint", j.Endpoint).
+		Str("status", string(j.Status)).Str("caller", j.Caller).
+		Int("input_bytes", j.InputSize).Int("output_bytes", len(j.Output)).
+		Float64("cost_usd", j.CostUSD).Float64("queue_seconds", j.QueueTime().Seconds()).
+		Float64("inference_seconds", j.InferenceTime.Seconds()).Time("created", j.Created)
+	if j.Usage != nil {
+		e = e.Int("input_tokens", j.Usage.InputTokens).Int("output_tokens", j.Usage.OutputTokens)
+	}
+	if j.Failure != nil {
+		e = e.Str("error", string(j.Failure.Code))
+	}
+	if !j.Ended.IsZero() {
+		e = e.Float64("total_seconds", j.Ended.Sub(j.Created).Seconds())
+	}
+	e.Msg(message)
+}
+
+// newBackOff starts quickly, because most trouble is short, and then asks once
+// a minute for as long as the job can still be read.
+func newBackOff() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval: 200 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: time.Minute,
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
