@@ -1,0 +1,109 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/jobs"
+)
+
+const defaultWait = 45 // seconds: under the 60 s that many hosts allow a call
+
+var generateSpec = spec{
+	name: "nemotron_generate", title: "Delegate to Nemotron",
+	description: "Delegate a task to NVIDIA Nemotron 3 Nano Omni on fal: cheap, fast, 256k tokens of context. " +
+		"It sees only what you send. Good for summarising, extracting, classifying, drafting and reviewing long text. " +
+		"Returns the answer, or after wait_seconds a request_id for queue_status. Each call is a paid job.",
+	openWorld: true,
+}
+
+// GenerateInput is the input of nemotron_generate. Names, ranges and defaults
+// of the model's own fields are fal's.
+type GenerateInput struct {
+	Prompt           string   `json:"prompt" jsonschema:"minLength=1" jsonschema_description:"The task and all it needs, in English."`
+	SystemPrompt     string   `json:"system_prompt,omitempty" jsonschema_description:"Role and rules."`
+	ReasoningMode    string   `json:"reasoning_mode,omitempty" jsonschema:"enum=think,enum=no_think,default=no_think" jsonschema_description:"think: reason first; slower, better at hard tasks, needs more max_tokens."`
+	MaxTokens        *int     `json:"max_tokens,omitempty" jsonschema:"minimum=1,maximum=20000,default=1024" jsonschema_description:"Limit of the answer, reasoning included."`
+	Temperature      *float64 `json:"temperature,omitempty" jsonschema:"minimum=0,maximum=2,default=0.7" jsonschema_description:"Randomness."`
+	TopP             *float64 `json:"top_p,omitempty" jsonschema:"minimum=0,maximum=1,default=0.95" jsonschema_description:"Nucleus sampling."`
+	IncludeReasoning *bool    `json:"include_reasoning,omitempty" jsonschema:"default=true" jsonschema_description:"false drops the reasoning."`
+	WaitSeconds      *int     `json:"wait_seconds,omitempty" jsonschema:"minimum=0,maximum=600,default=45" jsonschema_description:"How long to wait; 0 only submits. Stay below your host's limit."`
+	WebhookURL       string   `json:"webhook_url,omitempty" jsonschema:"pattern=^https://" jsonschema_description:"Called at the end."`
+}
+
+func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
+	if err := checkWebhook(in.WebhookURL); err != nil {
+		return Job{}, err
+	}
+	req := jobs.Request{
+		Caller: callerFrom(ctx), Endpoint: falclient.Nemotron, WebhookURL: in.WebhookURL,
+		Input: falclient.NemotronInput{
+			Prompt: in.Prompt, SystemPrompt: in.SystemPrompt, ReasoningMode: in.ReasoningMode,
+			MaxTokens: in.MaxTokens, Temperature: in.Temperature, TopP: in.TopP,
+		},
+		HideReasoning: in.IncludeReasoning != nil && !*in.IncludeReasoning,
+		Wait:          waitTime(in.WaitSeconds, defaultWait),
+	}
+	job, err := s.jobs.Generate(ctx, req, jobProgress(ctx))
+	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, delivered) })
+	job.HideReasoning = req.HideReasoning
+	if job.Status == jobs.Completed {
+		return s.show(job, 0), nil // also where the call was ended a moment before
+	}
+	if err != nil {
+		return Job{}, ended(job, err)
+	}
+	if job.Failure != nil {
+		return Job{}, job.Failure
+	}
+	return s.show(job, 0), nil
+}
+
+// ended words the end of a call that did not wait for its job's: a shutdown or
+// a lost host. A cancel by the host is never answered.
+func ended(job jobs.Job, err error) error {
+	if errors.As(err, new(*jobs.Error)) {
+		return err
+	}
+	if job.Failure != nil {
+		return job.Failure // it ended all the same, maybe as UNKNOWN
+	}
+	f := &jobs.Error{
+		Code: jobs.JobCancelled, RequestID: job.RequestID,
+		Message: "The call was ended before its answer was there, and fal was asked to cancel the job.",
+		Action:  "Call queue_status to see how it ended.",
+	}
+	switch {
+	case job.ID == "":
+		f.Message, f.Action = "The call was ended before it was submitted; nothing is billed.", "Call again if the answer is still needed."
+	case job.RequestID == "":
+		f.Message = "The call was ended while fal was still to answer the submission; fal will be asked to cancel the job."
+		f.Action = "Call queue_list to see how it ended."
+	}
+	return f
+}
+
+// checkWebhook checks what the schema's pattern leaves open.
+func checkWebhook(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+		return &jobs.Error{
+			Code: jobs.InvalidInput, Message: "webhook_url: must be an https URL without user and password",
+			Action: "Correct the arguments and call again; nothing was sent or spent.",
+		}
+	}
+	return nil
+}
+
+func waitTime(given *int, standard int) time.Duration {
+	if given == nil {
+		return time.Duration(standard) * time.Second
+	}
+	return time.Duration(*given) * time.Second
+}

@@ -1,0 +1,97 @@
+package tools
+
+import (
+	"context"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/internal/jobs"
+	"nemotron-mcp/internal/redact"
+)
+
+// instructions are what a host tells its model of the server; hosts cut them
+// at 2 KB.
+const instructions = "Delegate self-contained work to NVIDIA Nemotron 3 Nano Omni on fal.ai with nemotron_generate. " +
+	"It sees nothing of this conversation: put everything it needs into the prompt. " +
+	"When an answer is not there within wait_seconds you get a request_id: ask queue_status, with wait_seconds, and do not submit again. " +
+	"A call is paid at most once; on SUBMIT_UNKNOWN decide for yourself whether to pay again. " +
+	"An error names its code, what happened and what to do."
+
+// Config is what the tools work on.
+type Config struct {
+	Version string
+	Jobs    *jobs.Manager
+	Secrets *redact.Redactor
+	Log     zerolog.Logger
+}
+
+// service is the state that the handlers share.
+type service struct {
+	jobs    *jobs.Manager
+	secrets *redact.Redactor
+}
+
+// NewServer makes the MCP server with all its tools. It does no more than
+// declare them.
+func NewServer(cfg Config) (*server.MCPServer, error) {
+	tools, err := All(cfg)
+	if err != nil {
+		return nil, err
+	}
+	srv := server.NewMCPServer("nemotron-mcp", cfg.Version,
+		server.WithToolCapabilities(false),
+		server.WithInstructions(instructions),
+	)
+	srv.SetTools(tools...)
+	return srv, nil
+}
+
+// All declares the tools, in the order in which they are documented.
+func All(cfg Config) ([]server.ServerTool, error) {
+	s := &service{jobs: cfg.Jobs, secrets: cfg.Secrets}
+	f := frame{secrets: cfg.Secrets, log: cfg.Log}
+	var all []server.ServerTool
+	add := func(t server.ServerTool, err error) error {
+		all = append(all, t)
+		return err
+	}
+	for _, err := range []error{
+		add(newTool(f, generateSpec, s.generate)),
+		add(newTool(f, statusSpec, s.status)),
+		add(newTool(f, cancelSpec, s.cancel)),
+		add(newTool(f, listSpec, s.list)),
+	} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+type callerKey struct{}
+
+// WithCaller names the one on whose behalf a call is made. Callers see their
+// own jobs only; a transport that has one caller needs no name.
+func WithCaller(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, callerKey{}, name)
+}
+
+func callerFrom(ctx context.Context) string {
+	name, _ := ctx.Value(callerKey{}).(string)
+	return name
+}
+
+// Declarations lists the tools as a host sees them.
+func Declarations() ([]mcp.Tool, error) {
+	all, err := All(Config{})
+	if err != nil {
+		return nil, err
+	}
+	declared := make([]mcp.Tool, len(all))
+	for i, t := range all {
+		declared[i] = t.Tool
+	}
+	return declared, nil
+}
