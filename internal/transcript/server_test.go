@@ -1,0 +1,116 @@
+package transcript
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/falsim"
+	"nemotron-mcp/internal/jobs"
+	"nemotron-mcp/internal/redact"
+	"nemotron-mcp/internal/transport"
+	"nemotron-mcp/tools"
+)
+
+type brokenLedger struct{ *jobs.Memory }
+
+func (brokenLedger) Insert(context.Context, jobs.Job) error { return errors.New("disk full") }
+
+// start puts the server together as the serve command does.
+func start(t *testing.T, setup, script string) *conversation {
+	t.Helper()
+	c := &conversation{t: t, lines: make(chan string, 4096), names: map[string]string{}}
+	cfg := falclient.Config{Key: key, QueueURL: "http://localhost", Transport: simulator(t, script, strings.Contains(setup, "unreachable"))}
+	if strings.Contains(setup, "no-key") {
+		cfg.Key = ""
+	}
+	fal, err := falclient.New(cfg)
+	must(t, err)
+	t.Cleanup(fal.Close)
+	var ledger jobs.Ledger = jobs.NewMemory()
+	if strings.Contains(setup, "broken-ledger") {
+		ledger = brokenLedger{jobs.NewMemory()}
+	}
+	secrets := redact.New(key)
+	log := zerolog.New(secrets.Writer(zerolog.SyncWriter(&c.log)))
+	manager := jobs.New(fal, ledger, jobs.Options{Prices: jobs.DefaultPrices(), KnowsKey: cfg.Key != "", OneCaller: true, Log: log})
+	srv, err := tools.NewServer(tools.Config{Version: "1.2.3", Jobs: manager, Secrets: secrets, Log: log})
+	must(t, err)
+
+	inR, inW := io.Pipe()
+	outR, outW := io.Pipe()
+	c.in = inW
+	var all sync.WaitGroup
+	all.Go(func() {
+		stdio := transport.Stdio{Server: srv, Log: log}
+		if err := stdio.Serve(t.Context(), inR, outW); err != nil {
+			t.Error(err)
+		}
+		_ = manager.Close(context.Background())
+		_ = outW.Close()
+	})
+	all.Go(func() {
+		defer close(c.lines)
+		for s := bufio.NewScanner(outR); s.Scan(); {
+			c.lines <- s.Text()
+		}
+	})
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { _ = inW.Close() })
+	return c
+}
+
+// simulator is a fal behind pipes.
+func simulator(t *testing.T, script string, unreachable bool) *http.Transport {
+	t.Helper()
+	var parsed falsim.Script
+	if script != "" {
+		must(t, json.Unmarshal([]byte(script), &parsed))
+	}
+	sim := falsim.New(parsed)
+	l := pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+	srv := &http.Server{Handler: sim}
+	var served sync.WaitGroup
+	served.Go(func() { _ = srv.Serve(l) })
+	t.Cleanup(func() {
+		_ = sim.Close()
+		close(l.done)
+		_ = srv.Close()
+		served.Wait()
+	})
+	return &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		if unreachable {
+			return nil, errors.New("connection refused")
+		}
+		ours, theirs := net.Pipe()
+		l.conns <- theirs
+		return ours, nil
+	}}
+}
+
+// pipes is a listener without a network.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p pipes) Close() error   { return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
