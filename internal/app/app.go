@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Streams are the process's standard streams.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// commandLine is what kong parses.
+type commandLine struct {
+	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve MCP over stdio; what a host starts. The default."`
+	Call     callCommand     `cmd:"" help:"Run one tool and print its result."`
+	Demo     demoCommand     `cmd:"" help:"Delegate a prompt end to end: on the simulator, or on fal where FAL_KEY is set."`
+	Simulate simulateCommand `cmd:"" help:"Serve a simulator of fal on a loopback address."`
+	Schema   schemaCommand   `cmd:"" help:"Print the tools as a host sees them."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Options
+}
+
+// session is what a command runs with.
+type session struct {
+	Streams
+	opts    *Options
+	version string
+	ctx     context.Context // ends at SIGINT or SIGTERM
+}
+
+// errReported ends a command whose failure has been told already.
+var errReported = errors.New("reported")
+
+// Main runs the command that args name and returns the exit code: 0, 1 for a
+// command that failed, 2 for a command line or a configuration that is wrong.
+func Main(version string, args []string, streams Streams) int {
+	var cli commandLine
+	parser, err := kong.New(&cli,
+		kong.Name("nemotron-mcp"),
+		kong.Description("An MCP server that delegates work to NVIDIA Nemotron 3 Nano Omni on fal.ai."),
+		kong.Writers(streams.Out, streams.Err),
+		kong.DefaultEnvars("NEMOTRON_MCP"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"queue_url": defaultQueueURL},
+	)
+	if err != nil {
+		fmt.Fprintln(streams.Err, "nemotron-mcp:", err)
+		return 2
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(streams.Err, "nemotron-mcp: %v\nRun 'nemotron-mcp --help' for the commands and flags.\n", err)
+		return 2
+	}
+	// A host that goes away closes our stdout: an error to act on, not the
+	// death by signal that Go makes of it.
+	signal.Ignore(syscall.SIGPIPE)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// The first signal ends the work in order, the second one at once.
+	context.AfterFunc(ctx, stop)
+
+	err = command.Run(&session{Streams: streams, opts: &cli.Options, version: buildVersion(version), ctx: ctx})
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errReported):
+		return 1
+	case errors.As(err, new(*configError)):
+		fmt.Fprintln(streams.Err, "nemotron-mcp:", err)
+		return 2
+	}
+	fmt.Fprintln(streams.Err, "nemotron-mcp:", err)
+	return 1
+}

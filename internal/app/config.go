@@ -1,0 +1,124 @@
+package app
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/redact"
+)
+
+const defaultQueueURL = falclient.DefaultQueueURL
+
+// Options are the flags of every command: flags, then environment, then
+// defaults. The key has no flag, because a command line is public.
+type Options struct {
+	FalKeyFile     string        `help:"File that holds the fal key, where FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET) is not set." type:"path" placeholder:"FILE"`
+	QueueURL       string        `help:"Base URL of fal's queue (default: ${queue_url})." env:"FAL_QUEUE_URL" placeholder:"URL"`
+	SafetyChecker  string        `help:"Turn fal's safety checker on or off; fal's default where not set." enum:"on,off,," default:"" placeholder:"on|off"`
+	QueuePriority  string        `help:"Priority in fal's queue: normal or low." enum:"normal,low,," default:"" placeholder:"normal|low"`
+	StartTimeout   time.Duration `help:"Have fal give up a job that has not started by then (such as 90s)." placeholder:"DURATION"`
+	PayloadStorage string        `help:"Have fal store inputs and outputs, or not; the account's setting where not set." enum:"on,off,," default:"" placeholder:"on|off"`
+	LogLevel       string        `help:"${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat      string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
+}
+
+// configError is a configuration that an operator has to mend.
+type configError struct{ what, remedy string }
+
+func (e *configError) Error() string { return e.what + "\n" + e.remedy }
+
+// key is fal's key, empty where none is set. A placeholder that a host did not
+// fill in counts as none.
+func (o *Options) key() (string, error) {
+	key := os.Getenv("FAL_KEY")
+	if key == "" && os.Getenv("FAL_KEY_ID") != "" && os.Getenv("FAL_KEY_SECRET") != "" {
+		key = os.Getenv("FAL_KEY_ID") + ":" + os.Getenv("FAL_KEY_SECRET")
+	}
+	if key == "" && o.FalKeyFile != "" {
+		var err error
+		if key, err = readKeyFile(o.FalKeyFile); err != nil {
+			return "", &configError{fmt.Sprintf("the key file can't be read: %v", err), "Check --fal-key-file (NEMOTRON_MCP_FAL_KEY_FILE)."}
+		}
+	}
+	key = strings.TrimSpace(key)
+	if strings.HasPrefix(key, "${") {
+		return "", nil
+	}
+	return key, nil
+}
+
+// maxKeyFile bounds a key file: what is larger is not one.
+const maxKeyFile = 4 << 10
+
+func readKeyFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", name)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return "", err
+	}
+	if len(b) > maxKeyFile || len(strings.TrimSpace(string(b))) == 0 {
+		return "", fmt.Errorf("%s does not hold a key", name)
+	}
+	return string(b), nil
+}
+
+// secrets are all texts that must not leave the process.
+func (o *Options) secrets(key string) *redact.Redactor {
+	return redact.New(key, os.Getenv("FAL_KEY"), os.Getenv("FAL_KEY_SECRET"))
+}
+
+// logger writes masked events to stderr.
+func (o *Options) logger(secrets *redact.Redactor, stderr io.Writer) zerolog.Logger {
+	level, err := zerolog.ParseLevel(o.LogLevel)
+	if err != nil {
+		level = zerolog.InfoLevel
+	}
+	w := secrets.Writer(stderr)
+	if o.LogFormat == "console" || o.LogFormat == "auto" && isTerminal(stderr) {
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
+	}
+	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// submitOptions are fal's switches, which are the operator's and not the
+// model's; what is not set is not sent.
+func (o *Options) submitOptions() (falclient.SubmitOptions, error) {
+	if o.StartTimeout != 0 && o.StartTimeout <= time.Second {
+		return falclient.SubmitOptions{}, &configError{
+			fmt.Sprintf("--start-timeout is %s; fal takes no less than a second", o.StartTimeout), "Set it higher, or leave it out.",
+		}
+	}
+	return falclient.SubmitOptions{
+		Priority: o.QueuePriority, StartTimeout: o.StartTimeout, StoreIO: onOff(o.PayloadStorage),
+	}, nil
+}
+
+func onOff(word string) *bool {
+	if word == "" {
+		return nil
+	}
+	on := word == "on"
+	return &on
+}
