@@ -1,0 +1,63 @@
+# Each target that a person may want has its purpose after "##"; help prints them.
+
+BIN       := bin/nemotron-mcp
+VERSION   ?=
+LDFLAGS   := -s -w $(if $(VERSION),-X main.version=$(VERSION))
+FUZZTIME  ?= 10s
+RUN       ?= .
+# Kept out of go.mod: they check the project and are not part of it.
+GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+export CGO_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test race lint fuzz golden bench compat cover docs clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build bin/nemotron-mcp
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+demo: build ## Delegate a prompt end to end: on the simulator, or on fal where FAL_KEY is set
+	./$(BIN) demo
+
+test: ## Run all tests
+	go test ./...
+
+race: ## Run all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+lint: ## Check format, vet on three systems, staticcheck, module files
+	@unformatted="$$($(GOFUMPT) -l .)"; if [ -n "$$unformatted" ]; then echo "not gofumpt-clean:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	GOOS=windows go vet ./...
+	GOOS=darwin go vet ./...
+	$(STATICCHECK) ./...
+	go mod tidy -diff
+	go mod verify
+
+fuzz: ## Run every fuzz target for FUZZTIME (default 10s)
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | while read -r file; do \
+		grep -oE '^func Fuzz[A-Za-z0-9_]+' "$$file" | cut -c6- | while read -r target; do \
+			echo "$$(dirname "$$file") $$target"; \
+			go test "$$(dirname "$$file")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) || exit 1; \
+		done || exit 1; \
+	done
+
+golden: ## Renew the golden files; read the difference before committing it
+	go test . ./tools ./schema ./internal/transcript -update
+
+bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight for one)
+	go run ./internal/bench -binary $(BIN) $(filter-out .,$(RUN))
+	go test -run '^$$' -bench . -benchmem ./schema ./internal/redact ./internal/transport
+
+compat: build ## Check the simulator with fal's official client (needs Node 20 and npm)
+	cd testdata/compat && npm ci --no-fund --no-audit && FALSIM_BIN="$(CURDIR)/$(BIN)" npm test
+
+cover: ## Print the coverage of each package
+	go test -cover ./...
+
+clean: ## Remove what was built
+	rm -rf bin coverage.out testdata/compat/node_modules

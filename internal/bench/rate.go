@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"nemotron-mcp/internal/falsim"
+)
+
+// rate measures generate calls a second against an instant simulator, at
+// several calls in flight, in turn with the bare program.
+func (b *bench) rate() error {
+	b.sim.SetScript(falsim.Script{Output: "done"})
+	for _, inFlight := range []int{1, 16, 64} {
+		var ratios, ours, theirs []float64
+		for range max(b.times(140)/20, 1) {
+			b.sim.Reset()
+			o, err := b.callsPerSecond(b.server, inFlight)
+			if err != nil {
+				return err
+			}
+			b.sim.Reset()
+			t, err := b.callsPerSecond(b.bare, inFlight)
+			if err != nil {
+				return err
+			}
+			ours, theirs, ratios = append(ours, o), append(theirs, t), append(ratios, o/t)
+		}
+		fmt.Printf("generate calls, %2d at once median %5.0f /s    bare Go %5.0f /s   ratio %.2f   (goal 0.70)\n",
+			inFlight, medianOf(ours), medianOf(theirs), medianOf(ratios))
+	}
+	return nil
+}
+
+func (b *bench) callsPerSecond(start func() (*peer, error), inFlight int) (float64, error) {
+	p, err := start()
+	if err != nil {
+		return 0, err
+	}
+	defer p.kill()
+	if err := p.handshake(); err != nil {
+		return 0, err
+	}
+	calls := b.times(2000)
+	if inFlight == 1 {
+		calls /= 2
+	}
+	if err := load(p, inFlight, inFlight*4); err != nil { // connections, caches
+		return 0, err
+	}
+	began := time.Now()
+	if err := load(p, inFlight, calls); err != nil {
+		return 0, err
+	}
+	return float64(calls) / time.Since(began).Seconds(), nil
+}
+
+// load makes that many calls, inFlight at a time, each with another prompt.
+func load(p *peer, inFlight, calls int) error {
+	var next atomic.Int64
+	errs := make(chan error, inFlight)
+	var wg sync.WaitGroup
+	for range inFlight {
+		wg.Go(func() {
+			for {
+				n := next.Add(1)
+				if n > int64(calls) {
+					return
+				}
+				if err := p.generate(fmt.Sprintf("call %d of %d", n, calls)); err != nil {
+					errs <- err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(errs)
+	return <-errs
+}
+
+// flight holds 1,000 generations of 5 s open at once and asks queue_status
+// meanwhile.
+func (b *bench) flight() error {
+	const calls = 1000
+	b.sim.Reset()
+	b.sim.SetScript(falsim.Script{RunTime: 5 * time.Second, Output: "done"})
+	p, err := b.server()
+	if err != nil {
+		return err
+	}
+	defer p.kill()
+	if err := p.handshake(); err != nil {
+		return err
+	}
+	idle := p.rss()
+	var wg sync.WaitGroup
+	var answered atomic.Int64
+	for i := range calls {
+		wg.Go(func() {
+			if p.generate(fmt.Sprintf("flight %d", i)) == nil {
+				answered.Add(1)
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	var peak float64
+	var status []time.Duration
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		case <-time.After(20 * time.Millisecond):
+			jobs := b.sim.Jobs()
+			if len(jobs) == 0 {
+				continue
+			}
+			began := time.Now()
+			if _, err := p.call("queue_status", map[string]any{"request_id": jobs[len(jobs)/2].RequestID}); err != nil {
+				return err
+			}
+			status = append(status, time.Since(began))
+			peak = max(peak, p.rss())
+		}
+	}
+	fmt.Printf("%d in flight for 5 s    answered %d, bills %d, queue_status p50 %.1f ms p95 %.1f ms (goal 100), %.0f KiB a call (goal 100)\n",
+		calls, answered.Load(), b.sim.Bills(), ms(median(status)), ms(percentile(status, 95)), (peak-idle)/calls)
+	if answered.Load() != calls {
+		return fmt.Errorf("%d of %d calls were not answered", calls-answered.Load(), calls)
+	}
+	return nil
+}
