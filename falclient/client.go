@@ -1,12 +1,10 @@
 package falclient
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -65,6 +63,8 @@ type Client struct {
 	hosts     []*url.URL // the configured host, then its backup where there is one
 	transport http.RoundTripper
 	retries   *rate.Limiter
+	plain     http.Header // shared by requests; never changed
+	stream    http.Header
 
 	life context.Context
 	end  context.CancelFunc
@@ -107,6 +107,7 @@ func New(cfg Config) (*Client, error) {
 		// 50 retries at once and 10 a second after that, for all jobs together.
 		retries: rate.NewLimiter(10, 50),
 	}
+	c.plain, c.stream = c.standardHeader("application/json"), c.standardHeader("text/event-stream")
 	c.life, c.end = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -149,9 +150,11 @@ func newTransport() *http.Transport {
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		WriteBufferSize:        4 << 10,
-		ReadBufferSize:         4 << 10,
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
+		// Half of Go's default: a thousand jobs hold a thousand streams open, and
+		// what they carry is short.
+		WriteBufferSize: 2 << 10,
+		ReadBufferSize:  2 << 10,
+		HTTP2:           &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
 	}
 }
 
@@ -184,11 +187,20 @@ func loopback(host string) bool {
 type call struct {
 	op     string
 	method string
-	path   string // below the base URL, with its query
-	header http.Header
-	body   []byte // nil for none
-	accept string // application/json where empty
+	path   string      // below the base URL, with its query
+	header http.Header // of standardHeader's making
+	body   []byte      // nil for none
 	clean  cleaner
+}
+
+// standardHeader is what every request carries. A RoundTripper does not change
+// the header it is given, so requests may share one.
+func (c *Client) standardHeader(accept string) http.Header {
+	return http.Header{
+		"Authorization": {"Key " + c.key},
+		"User-Agent":    {c.userAgent},
+		"Accept":        {accept},
+	}
 }
 
 // send makes one request to one host. An error is a *ConnectError exactly
@@ -202,12 +214,8 @@ func (c *Client) send(ctx context.Context, host *url.URL, r call, t *transit) (*
 	if r.body != nil {
 		req.Body, req.ContentLength = t.body(r.body), int64(len(r.body))
 		req.GetBody = func() (io.ReadCloser, error) { return t.body(r.body), t.rewound() }
-		req.Header.Set("Content-Type", "application/json")
 	}
-	maps.Copy(req.Header, r.header)
-	req.Header.Set("Authorization", "Key "+c.key)
-	req.Header.Set("User-Agent", c.userAgent)
-	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
+	req.Header = r.header
 	// RoundTrip, not Client.Do: it follows no redirect and puts no URL, which
 	// can hold a webhook's secret, into its errors.
 	resp, err := c.transport.RoundTrip(req)

@@ -117,7 +117,7 @@ func (c *Client) Cancel(ctx context.Context, endpoint Endpoint, id string) (Canc
 func (c *Client) cancelOnce(ctx context.Context, endpoint Endpoint, id string) (CancelOutcome, error) {
 	ctx, done := context.WithTimeout(ctx, answerTimeout)
 	defer done()
-	resp, err := c.ask(ctx, "cancel", http.MethodPut, endpoint, id, "/cancel", "")
+	resp, err := c.ask(ctx, "cancel", http.MethodPut, endpoint, id, "/cancel", c.plain)
 	if err != nil {
 		return "", err
 	}
@@ -157,7 +157,7 @@ func (c *Client) get(ctx context.Context, op string, endpoint Endpoint, id, suff
 ) ([]byte, http.Header, error) {
 	bounded, done := context.WithTimeout(ctx, timeout)
 	defer done()
-	resp, err := c.ask(bounded, op, http.MethodGet, endpoint, id, suffix, "")
+	resp, err := c.ask(bounded, op, http.MethodGet, endpoint, id, suffix, c.plain)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -173,7 +173,7 @@ func (c *Client) get(ctx context.Context, op string, endpoint Endpoint, id, suff
 
 // ask asks about a request that fal has: its address is the app root, the
 // endpoint id without its sub-path.
-func (c *Client) ask(ctx context.Context, op, method string, endpoint Endpoint, id, suffix, accept string) (*http.Response, error) {
+func (c *Client) ask(ctx context.Context, op, method string, endpoint Endpoint, id, suffix string, header http.Header) (*http.Response, error) {
 	if c.key == "" {
 		return nil, ErrNoKey
 	}
@@ -184,7 +184,7 @@ func (c *Client) ask(ctx context.Context, op, method string, endpoint Endpoint, 
 		return nil, err
 	}
 	return c.sendAnywhere(ctx, call{
-		op: op, method: method, accept: accept, clean: c.clean,
+		op: op, method: method, header: header, clean: c.clean,
 		path: "/" + endpoint.AppRoot() + "/requests/" + id + suffix,
 	})
 }

@@ -63,9 +63,10 @@ func (c *Client) Submit(ctx context.Context, endpoint Endpoint, input any, opts 
 	}
 	r := call{
 		op: "submit", method: http.MethodPost, path: "/" + endpoint.String(),
-		header: opts.header(), body: body.Bytes(), clean: newCleaner(c.key, opts.WebhookURL),
+		header: opts.header(c), body: body.Bytes(), clean: c.clean,
 	}
 	if opts.WebhookURL != "" {
+		r.clean = newCleaner(c.key, opts.WebhookURL)
 		r.path += "?" + url.Values{"fal_webhook": {opts.WebhookURL}}.Encode()
 	}
 	var sub Submission
@@ -76,8 +77,9 @@ func (c *Client) Submit(ctx context.Context, endpoint Endpoint, input any, opts 
 	return sub, err
 }
 
-func (o SubmitOptions) header() http.Header {
-	h := http.Header{}
+func (o SubmitOptions) header(c *Client) http.Header {
+	h := c.standardHeader("application/json")
+	h["Content-Type"] = []string{"application/json"}
 	if o.Priority != "" {
 		h.Set("X-Fal-Queue-Priority", o.Priority)
 	}

@@ -177,7 +177,7 @@ func (w *watcher) stream(ctx context.Context) (Status, error) {
 	release := func() { abandon(); silence.Stop(); cancel() }
 	w.heard = false
 
-	resp, err := w.c.ask(reading, "stream", http.MethodGet, w.endpoint, w.id, "/status/stream?logs=1", "text/event-stream")
+	resp, err := w.c.ask(reading, "stream", http.MethodGet, w.endpoint, w.id, "/status/stream?logs=1", w.c.stream)
 	if err != nil {
 		release()
 		return Status{}, err

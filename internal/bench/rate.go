@@ -14,47 +14,56 @@ import (
 func (b *bench) rate() error {
 	b.sim.SetScript(falsim.Script{Output: "done"})
 	for _, inFlight := range []int{1, 16, 64} {
-		var ratios, ours, theirs []float64
+		var ratios, ours, theirs, cpu, bareCPU []float64
 		for range max(b.times(140)/20, 1) {
-			b.sim.Reset()
-			o, err := b.callsPerSecond(b.server, inFlight)
+			o, oc, err := b.callsPerSecond(b.server, inFlight)
 			if err != nil {
 				return err
 			}
-			b.sim.Reset()
-			t, err := b.callsPerSecond(b.bare, inFlight)
+			t, tc, err := b.callsPerSecond(b.bare, inFlight)
 			if err != nil {
 				return err
 			}
 			ours, theirs, ratios = append(ours, o), append(theirs, t), append(ratios, o/t)
+			cpu, bareCPU = append(cpu, oc), append(bareCPU, tc)
 		}
-		fmt.Printf("generate calls, %2d at once median %5.0f /s    bare Go %5.0f /s   ratio %.2f   (goal 0.70)\n",
-			inFlight, medianOf(ours), medianOf(theirs), medianOf(ratios))
+		fmt.Printf("generate calls, %2d at once median %5.0f /s    bare Go %5.0f /s   ratio %.2f   (goal 0.70)   processor %3.0f µs a call, bare Go %3.0f\n",
+			inFlight, medianOf(ours), medianOf(theirs), medianOf(ratios), medianOf(cpu), medianOf(bareCPU))
 	}
 	return nil
 }
 
-func (b *bench) callsPerSecond(start func() (*peer, error), inFlight int) (float64, error) {
+// callsPerSecond also returns the processor time of the process, in µs a call.
+func (b *bench) callsPerSecond(start func() (*peer, error), inFlight int) (rate, cpu float64, err error) {
+	b.sim.Reset()
 	p, err := start()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer p.kill()
+	defer func() {
+		p.kill()
+		if state := p.cmd.ProcessState; state != nil {
+			cpu = float64((state.UserTime() + state.SystemTime()).Microseconds()) / float64(b.calls(inFlight)+4*inFlight)
+		}
+	}()
 	if err := p.handshake(); err != nil {
-		return 0, err
-	}
-	calls := b.times(2000)
-	if inFlight == 1 {
-		calls /= 2
+		return 0, 0, err
 	}
 	if err := load(p, inFlight, inFlight*4); err != nil { // connections, caches
-		return 0, err
+		return 0, 0, err
 	}
 	began := time.Now()
-	if err := load(p, inFlight, calls); err != nil {
-		return 0, err
+	if err := load(p, inFlight, b.calls(inFlight)); err != nil {
+		return 0, 0, err
 	}
-	return float64(calls) / time.Since(began).Seconds(), nil
+	return float64(b.calls(inFlight)) / time.Since(began).Seconds(), 0, nil
+}
+
+func (b *bench) calls(inFlight int) int {
+	if inFlight == 1 {
+		return b.times(1000)
+	}
+	return b.times(4000)
 }
 
 // load makes that many calls, inFlight at a time, each with another prompt.

@@ -27,7 +27,8 @@ type live struct {
 
 	mu        sync.Mutex
 	job       Job
-	changed   chan struct{} // closed and replaced at each change
+	changed   chan struct{} // closed and replaced at each change that somebody waits for
+	curious   int           // waiters that want each change, not only the end
 	cancel    cancelState
 	cancelErr error // of the last cancel at fal
 	outcome   falclient.CancelOutcome
@@ -51,12 +52,28 @@ func newLive(job Job, endpoint falclient.Endpoint) *live {
 	return l
 }
 
-// set replaces the job's state and wakes the waiters.
+// set replaces the job's state. Waiters that want the end are not woken for
+// what comes before it: most calls are such, and each wake-up costs as much as
+// a request.
 func (l *live) set(job Job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.job = job
-	l.broadcast()
+	if l.curious > 0 || job.Status.Finished() {
+		l.broadcast()
+	}
+}
+
+// wantChanges makes set wake for each change, until done is called.
+func (l *live) wantChanges() (done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.curious++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.curious--
+	}
 }
 
 // broadcast wakes the waiters. l.mu is held.
@@ -76,6 +93,9 @@ func (l *live) snapshot() Job {
 // is not handed back without its request_id: a submission on its way is waited
 // for, whatever the timer says.
 func (l *live) wait(ctx context.Context, timer <-chan time.Time, onChange func(Job)) (Job, error) {
+	if onChange != nil {
+		defer l.wantChanges()()
+	}
 	for due := false; ; {
 		letGo := l.watching.Err() != nil // asked first: the watcher tells the end before it goes
 		l.mu.Lock()
@@ -91,6 +111,7 @@ func (l *live) wait(ctx context.Context, timer <-chan time.Time, onChange func(J
 		case <-changed:
 		case <-timer:
 			due = true
+			defer l.wantChanges()() // of SUBMITTING; the timer fires once
 		case <-l.watching.Done():
 		case <-ctx.Done():
 			return l.snapshot(), context.Cause(ctx)
