@@ -169,21 +169,32 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 		return nil, ledgerFailure("written, so nothing was submitted", err)
 	}
 	l := m.join(job)
-	m.start(l, func() { m.run(l, req) })
+	m.start(l,
+		func() bool { return m.submit(l, req) },
+		func() bool { m.follow(l, "submission"); return false },
+	)
 	return l, nil
 }
 
-// start runs a job's watcher. m.mu is held.
-func (m *Manager) start(l *live, f func()) {
+// start runs a job's watcher: the steps of its life, as long as each says that
+// there is more. Each has a goroutine of its own, one after the other: a job is
+// watched for long, and the stack that submitting it took would be kept for all
+// of that. m.mu is held.
+func (m *Manager) start(l *live, steps ...func() (more bool)) {
 	l.running = true
-	m.wg.Go(func() {
-		f()
-		l.abandon()
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		l.running = false
-		m.forget(l)
-	})
+	m.wg.Go(func() { m.step(l, steps) })
+}
+
+func (m *Manager) step(l *live, steps []func() (more bool)) {
+	if steps[0]() {
+		m.wg.Go(func() { m.step(l, steps[1:]) })
+		return
+	}
+	l.abandon()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l.running = false
+	m.forget(l)
 }
 
 func shuttingDown() *Error {

@@ -26,15 +26,7 @@ const (
 	maxLogs = 200
 )
 
-// run is a job's whole life: submit, watch, keep the result.
-func (m *Manager) run(l *live, req Request) {
-	if m.submit(l, req) {
-		m.follow(l)
-	}
-	m.audit(l.snapshot(), "submission")
-}
-
-// submit reports whether fal has taken the job.
+// submit reports whether fal has taken the job and it is to be followed.
 func (m *Manager) submit(l *live, req Request) bool {
 	opts := m.opts.Submit
 	opts.WebhookURL = req.WebhookURL
@@ -53,6 +45,7 @@ func (m *Manager) submit(l *live, req Request) bool {
 				j.Status, j.Failure = Cancelled, cancelled("Cancelled before it was submitted; nothing is billed.")
 			}
 		})
+		m.audit(l.snapshot(), "submission")
 		return false
 	}
 	m.update(l, func(j *Job) {
@@ -65,8 +58,14 @@ func (m *Manager) submit(l *live, req Request) bool {
 	return true
 }
 
-// follow watches a job that fal has, and keeps its result.
-func (m *Manager) follow(l *live) {
+// follow watches a job that fal has, keeps its result, and accounts for it in
+// the log under that name.
+func (m *Manager) follow(l *live, name string) {
+	m.watch(l)
+	m.audit(l.snapshot(), name)
+}
+
+func (m *Manager) watch(l *live) {
 	pause := newBackOff()
 	id := l.snapshot().RequestID
 	for l.watching.Err() == nil {
