@@ -61,6 +61,9 @@ func (c cleaner) id(s string) string {
 }
 
 func (c cleaner) printable(s string, limit int) string {
+	if s == "" {
+		return ""
+	}
 	var b strings.Builder
 	n := 0
 	for _, r := range c.mask.Replace(s[:min(len(s), maxErrorBody)]) {

@@ -65,6 +65,7 @@ type Client struct {
 	retries   *rate.Limiter
 	plain     http.Header // shared by requests; never changed
 	stream    http.Header
+	posting   http.Header
 
 	life context.Context
 	end  context.CancelFunc
@@ -108,6 +109,8 @@ func New(cfg Config) (*Client, error) {
 		retries: rate.NewLimiter(10, 50),
 	}
 	c.plain, c.stream = c.standardHeader("application/json"), c.standardHeader("text/event-stream")
+	c.posting = c.standardHeader("application/json")
+	c.posting.Set("Content-Type", "application/json")
 	c.life, c.end = context.WithCancel(context.Background())
 	return c, nil
 }

@@ -27,6 +27,26 @@ type NemotronInput struct {
 	EnableSafetyChecker *bool    `json:"enable_safety_checker,omitempty"`
 }
 
+// WithDefaults is the input with the defaults that fal documents written out.
+// It is for comparing inputs; what is sent leaves them out.
+func (in NemotronInput) WithDefaults() NemotronInput {
+	if in.ReasoningMode == "" {
+		in.ReasoningMode = "no_think"
+	}
+	in.MaxTokens = orDefault(in.MaxTokens, 1024)
+	in.Temperature = orDefault(in.Temperature, 0.7)
+	in.TopP = orDefault(in.TopP, 0.95)
+	in.EnableSafetyChecker = orDefault(in.EnableSafetyChecker, true)
+	return in
+}
+
+func orDefault[T any](value *T, standard T) *T {
+	if value == nil {
+		return &standard
+	}
+	return value
+}
+
 // NemotronOutput is the model's answer.
 type NemotronOutput struct {
 	Output       string

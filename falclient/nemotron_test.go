@@ -54,11 +54,13 @@ func TestNemotronInput(t *testing.T) {
 	}{
 		{"what is left out is not sent", falclient.NemotronInput{Prompt: "hi"}, `{"prompt":"hi"}`},
 		{
-			"zero is a value", falclient.NemotronInput{Prompt: "hi", Temperature: &zero, TopP: &zero, EnableSafetyChecker: &off},
+			"zero is a value",
+			falclient.NemotronInput{Prompt: "hi", Temperature: &zero, TopP: &zero, EnableSafetyChecker: &off},
 			`{"prompt":"hi","temperature":0,"top_p":0,"enable_safety_checker":false}`,
 		},
 		{
-			"names are fal's", falclient.NemotronInput{Prompt: "hi", SystemPrompt: "s", ReasoningMode: "think", MaxTokens: &tokens},
+			"names are fal's",
+			falclient.NemotronInput{Prompt: "hi", SystemPrompt: "s", ReasoningMode: "think", MaxTokens: &tokens},
 			`{"prompt":"hi","system_prompt":"s","reasoning_mode":"think","max_tokens":5}`,
 		},
 	} {

@@ -161,10 +161,13 @@ func TestRefusesOutright(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(tc.status, " structured ", tc.structured), func(t *testing.T) {
 			t.Parallel()
-			if got := refusesOutright(&APIError{StatusCode: tc.status, Structured: tc.structured}); got != tc.want {
+			if got := refusesOutright(&APIError{StatusCode: tc.status, Structured: tc.structured, Type: "internal_error"}); got != tc.want {
 				t.Errorf("got %v", got)
 			}
 		})
+	}
+	if refusesOutright(&APIError{StatusCode: 500, Structured: true}) {
+		t.Error("a bare Internal Server Error proves nothing")
 	}
 }
 

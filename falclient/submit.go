@@ -78,8 +78,10 @@ func (c *Client) Submit(ctx context.Context, endpoint Endpoint, input any, opts 
 }
 
 func (o SubmitOptions) header(c *Client) http.Header {
-	h := c.standardHeader("application/json")
-	h["Content-Type"] = []string{"application/json"}
+	if o.Priority == "" && o.StartTimeout <= 0 && o.StoreIO == nil {
+		return c.posting
+	}
+	h := c.posting.Clone()
 	if o.Priority != "" {
 		h.Set("X-Fal-Queue-Priority", o.Priority)
 	}
@@ -158,8 +160,9 @@ func (c *Client) submitTo(ctx context.Context, host *url.URL, endpoint Endpoint,
 // job. A 4xx does, and so does a redirect that asks for the same POST elsewhere;
 // 302 and 303 can stand for a POST that was acted on. 408, 460 and 499 tell of a
 // request that broke off, 502 and 504 come from something in front of fal that
-// can't know; 500 and 503 count only in fal's own JSON, since a proxy's page
-// knows as little.
+// can't know; 500 and 503 count only with an error type of fal's, since a proxy's
+// page knows as little, and a bare "Internal Server Error" may have come after
+// the job was taken.
 func refusesOutright(e *APIError) bool {
 	switch e.StatusCode {
 	case http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
@@ -167,7 +170,7 @@ func refusesOutright(e *APIError) bool {
 	case http.StatusRequestTimeout, 460, 499:
 		return false
 	case http.StatusInternalServerError, http.StatusServiceUnavailable:
-		return e.Structured
+		return e.Structured && e.Type != ""
 	}
 	return e.StatusCode >= 400 && e.StatusCode < 500
 }

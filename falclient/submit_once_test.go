@@ -128,7 +128,7 @@ func TestSubmitRefused(t *testing.T) {
 			body: `{"detail":[{"loc":["body","prompt"],"msg":"field required","type":"missing","input":{"prompt":"SECRET PROMPT"}}]}`,
 		},
 		{name: "500 in fal's JSON", status: "500 Internal Server Error", body: `{"detail":"boom","error_type":"internal_error"}`, kind: "internal_error", message: "boom"},
-		{name: "503 in fal's JSON", status: "503 Service Unavailable", header: "Retry-After: 1\r\n", body: `{"detail":"later"}`, message: "later"},
+		{name: "503 in fal's JSON", status: "503 Service Unavailable", header: "Retry-After: 1\r\n", body: `{"detail":"later","error_type":"runner_scheduling_failure"}`, kind: "runner_scheduling_failure", message: "later"},
 		{name: "301", status: "301 Moved Permanently", header: "Location: /x\r\n", is: falclient.ErrRedirected, message: "Moved Permanently"},
 	}
 	for _, tc := range cases {

@@ -114,16 +114,24 @@ func TestDecodeFaults(t *testing.T) {
 		{"unknown null", `"foo":null`, `foo: unknown argument; valid arguments: ` + validNames},
 		{"unknown with escapes", `"a\u202e\"b":1`, `"a\u202e\"b": unknown argument; valid arguments: ` + validNames},
 		{"the empty name", `"":1`, `"": unknown argument; valid arguments: ` + validNames},
-		{"invisible characters", `"reasoning_mode":"a\u0000\u001b[31m\u200b\u202e\ufe0f\u3164\u2028\"\\"`,
-			`reasoning_mode: "a\x00\x1b[31m\u200b\u202e\ufe0f\u3164\u2028\"\\" is not one of think, no_think`},
-		{"long value", `"reasoning_mode":"` + strings.Repeat("ü", 61) + `"`,
-			`reasoning_mode: "` + strings.Repeat("ü", 60) + `…" is not one of think, no_think`},
+		{
+			"invisible characters", `"reasoning_mode":"a\u0000\u001b[31m\u200b\u202e\ufe0f\u3164\u2028\"\\"`,
+			`reasoning_mode: "a\x00\x1b[31m\u200b\u202e\ufe0f\u3164\u2028\"\\" is not one of think, no_think`,
+		},
+		{
+			"long value", `"reasoning_mode":"` + strings.Repeat("ü", 61) + `"`,
+			`reasoning_mode: "` + strings.Repeat("ü", 60) + `…" is not one of think, no_think`,
+		},
 		{"long number", `"seed":` + strings.Repeat("9", 100_000), `seed: ` + strings.Repeat("9", 60) + `… is out of range`},
 		{"too long to compute with", `"seed":1.` + strings.Repeat("0", 100_000), `seed: 1.` + strings.Repeat("0", 58) + `… is out of range`},
-		{"long name", `"` + strings.Repeat("a", 70) + `":1`,
-			`"` + strings.Repeat("a", 60) + `…": unknown argument; valid arguments: ` + validNames},
-		{"data URI", `"max_tokens":"DATA:image/png;base64,AAAA"`,
-			`max_tokens: must be an integer, got a string "data:…" (26 bytes)`},
+		{
+			"long name", `"` + strings.Repeat("a", 70) + `":1`,
+			`"` + strings.Repeat("a", 60) + `…": unknown argument; valid arguments: ` + validNames,
+		},
+		{
+			"data URI", `"max_tokens":"DATA:image/png;base64,AAAA"`,
+			`max_tokens: must be an integer, got a string "data:…" (26 bytes)`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -260,8 +268,10 @@ func TestDecodeCoerces(t *testing.T) {
 		{"items of a list", `"filter":{"state":"all","limits":"[\"1\", 2.0]"}`, callInput{Filter: &filter{State: "all", Limits: []int{1, 2}}}},
 		{"null is left out", `"max_tokens":null,"files":null,"filter":null,"system_prompt":null`, callInput{}},
 		{"null inside", `"filter":{"state":"all","limits":null}`, callInput{Filter: &filter{State: "all"}}},
-		{"map", `"filter":{"state":"all","labels":{"A":"1","a":"2","":"<"}}`,
-			callInput{Filter: &filter{State: "all", Labels: map[string]string{"A": "1", "a": "2", "": "<"}}}},
+		{
+			"map", `"filter":{"state":"all","labels":{"A":"1","a":"2","":"<"}}`,
+			callInput{Filter: &filter{State: "all", Labels: map[string]string{"A": "1", "a": "2", "": "<"}}},
+		},
 		{"text stays text", `"system_prompt":"42"`, callInput{System: "42"}},
 		{"last of duplicates", `"max_tokens":0,"system_prompt":"a","max_tokens":7,"system_prompt":"b"`, callInput{System: "b", MaxTokens: new(7)}},
 		{"null as the last of duplicates", `"max_tokens":1,"max_tokens":null`, callInput{}},

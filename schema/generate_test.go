@@ -76,8 +76,8 @@ type (
 		Twigs map[string]forest `json:"twigs" jsonschema_description:"More."`
 	}
 	selfEmbedded struct {
-		*selfEmbedded
-		A string `json:"a" jsonschema_description:"A."`
+		*selfEmbedded        //lint:ignore U1000 only the type is looked at
+		A             string `json:"a" jsonschema_description:"A."`
 	}
 	selfSlice    []selfSlice
 	ownSchema    string

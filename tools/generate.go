@@ -15,7 +15,7 @@ const defaultWait = 45 // seconds: under the 60 s that many hosts allow a call
 var generateSpec = spec{
 	name: "nemotron_generate", title: "Delegate to Nemotron",
 	description: "Delegate a task to NVIDIA Nemotron 3 Nano Omni on fal: cheap, fast, 256k tokens of context. " +
-		"It sees only what you send. Good for summarising, extracting, classifying, drafting and reviewing long text. " +
+		"It sees only what you send. Good for summarising, extracting, classifying, drafting, reviewing. " +
 		"Returns the answer, or after wait_seconds a request_id for queue_status. Each call is a paid job.",
 	openWorld: true,
 }
@@ -23,8 +23,8 @@ var generateSpec = spec{
 // GenerateInput is the input of nemotron_generate. Names, ranges and defaults
 // of the model's own fields are fal's.
 type GenerateInput struct {
-	Prompt           string   `json:"prompt" jsonschema:"minLength=1" jsonschema_description:"The task and all it needs, in English."`
-	SystemPrompt     string   `json:"system_prompt,omitempty" jsonschema_description:"Role and rules."`
+	Prompt           string   `json:"prompt" jsonschema:"minLength=1,maxLength=2000000" jsonschema_description:"The task and all it needs, in English."`
+	SystemPrompt     string   `json:"system_prompt,omitempty" jsonschema:"maxLength=2000000" jsonschema_description:"Role and rules."`
 	ReasoningMode    string   `json:"reasoning_mode,omitempty" jsonschema:"enum=think,enum=no_think,default=no_think" jsonschema_description:"think: reason first; slower, better at hard tasks, needs more max_tokens."`
 	MaxTokens        *int     `json:"max_tokens,omitempty" jsonschema:"minimum=1,maximum=20000,default=1024" jsonschema_description:"Limit of the answer, reasoning included."`
 	Temperature      *float64 `json:"temperature,omitempty" jsonschema:"minimum=0,maximum=2,default=0.7" jsonschema_description:"Randomness."`
@@ -80,8 +80,8 @@ func ended(job jobs.Job, err error) error {
 	case job.ID == "":
 		f.Message, f.Action = "The call was ended before it was submitted; nothing is billed.", "Call again if the answer is still needed."
 	case job.RequestID == "":
-		f.Message = "The call was ended while fal was still to answer the submission; fal will be asked to cancel the job."
-		f.Action = "Call queue_list to see how it ended."
+		f.Message = "The call was ended while fal was still to answer the submission. fal is asked to cancel the job if its answer comes before the server ends."
+		f.Action = "It may be running, and billed: look at https://fal.ai/dashboard/requests before calling again."
 	}
 	return f
 }

@@ -143,7 +143,11 @@ func TestReasoning(t *testing.T) {
 				if job.Reasoning != tt.reasoning || job.Output != tt.answer {
 					t.Errorf("reasoning %q, answer %q", job.Reasoning, job.Output)
 				}
-				if !strings.HasPrefix(a.text, tt.answer+"\n\n[") {
+				want := tt.answer + "\n\n["
+				if tt.reasoning != "" {
+					want = tt.answer + "\n\nReasoning before the answer:\n" + tt.reasoning + "\n\n["
+				}
+				if !strings.HasPrefix(a.text, want) {
 					t.Errorf("text %q", a.text)
 				}
 			})
@@ -287,7 +291,7 @@ func TestEnded(t *testing.T) {
 		out  []string
 	}{
 		{"never begun", jobs.Job{}, cause, jobs.JobCancelled, []string{"nothing is billed"}, nil},
-		{"the submission is on its way", jobs.Job{ID: "1", Status: jobs.Submitting}, cause, jobs.JobCancelled, []string{"will be asked to cancel", "queue_list"}, []string{"nothing is billed"}},
+		{"the submission is on its way", jobs.Job{ID: "1", Status: jobs.Submitting}, cause, jobs.JobCancelled, []string{"asked to cancel", "dashboard/requests"}, []string{"nothing is billed"}},
 		{"the submission's answer was lost", jobs.Job{ID: "1", Status: jobs.Unknown, Failure: unknown}, cause, jobs.SubmitUnknown, []string{"may be running"}, []string{"nothing is billed"}},
 		{"running", jobs.Job{ID: "1", RequestID: "r", Status: jobs.InProgress}, cause, jobs.JobCancelled, []string{"was asked to cancel", "queue_status"}, []string{"nothing is billed"}},
 		{"fal is out of reach", jobs.Job{ID: "1", RequestID: "r", Status: jobs.InProgress}, early, jobs.UpstreamUnavailable, []string{"No answer."}, nil},

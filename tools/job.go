@@ -62,7 +62,7 @@ func newJob(j jobs.Job, offset int) Job {
 		if trace, answer = splitReasoning(j.Output); offset == 0 && !j.HideReasoning {
 			var rest int
 			if out.Reasoning, rest = jobs.Page(trace, 0); rest > 0 {
-				notes = append(notes, "The reasoning is cut; all of it is in the ledger.")
+				notes = append(notes, "The reasoning is cut at 64 KiB; the answer is not.")
 			}
 		}
 	}
@@ -90,12 +90,20 @@ func (o *Job) nextStep(offset, length int) []string {
 	return nil
 }
 
-// text is the answer, then one line of facts.
-func (o Job) text() string {
+// text is the answer, the reasoning, for hosts that show no structured
+// content, and then one line of facts.
+func (o Job) text() string { return o.textWith() }
+
+// textWith puts more before the line of facts.
+func (o Job) textWith(more ...string) string {
 	var parts []string
 	if o.Output != "" {
 		parts = append(parts, o.Output)
 	}
+	if o.Reasoning != "" {
+		parts = append(parts, "Reasoning before the answer:\n"+o.Reasoning)
+	}
+	parts = append(parts, more...)
 	if o.Error != nil {
 		parts = append(parts, o.Error.Code+": "+o.Error.Message)
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"nemotron-mcp/internal/jobs"
 )
 
@@ -44,6 +46,12 @@ type ListedJob struct {
 }
 
 func (s *service) list(ctx context.Context, in ListInput) (List, error) {
+	if in.Cursor != "" && uuid.Validate(in.Cursor) != nil {
+		return List{}, &jobs.Error{
+			Code: jobs.InvalidInput, Message: "cursor: is not a next_cursor of queue_list's",
+			Action: "Leave it out to start from the newest job.",
+		}
+	}
 	q := jobs.Query{Caller: callerFrom(ctx), Before: in.Cursor, Limit: defaultLimit}
 	if in.State != "all" {
 		q.State = in.State

@@ -81,7 +81,7 @@ func returnable(token mcp.ProgressToken) bool {
 	case string:
 		return true
 	case float64:
-		return token >= -exact && token <= exact
+		return token > -exact && token < exact
 	}
 	return false
 }

@@ -199,16 +199,22 @@ func TestProgress(t *testing.T) {
 	}{
 		{
 			"queue, run, log", []step{
-				{time.Second, position(2)}, {time.Second, position(1)}, {time.Second, running()},
-				{time.Second, running("loading")}, {2 * time.Second, running("thinking")}, {time.Second, completed},
+				{time.Second, position(2)},
+				{time.Second, position(1)},
+				{time.Second, running()},
+				{time.Second, running("loading")},
+				{2 * time.Second, running("thinking")},
+				{time.Second, completed},
 			}, true, []string{
 				"submitting", "IN_QUEUE, position 3", "IN_QUEUE, position 2", "IN_QUEUE, position 1", "IN_PROGRESS, running 0 s",
 				"IN_PROGRESS, running 1 s: loading", "IN_PROGRESS, running 3 s: thinking",
 			},
 		},
 		{
-			"the same again", []step{{time.Second, position(2)}, {time.Second, position(2)}, {time.Second, position(2)}, {time.Second, completed}},
-			true, []string{"submitting", "IN_QUEUE, position 3", "IN_QUEUE, position 2"},
+			"the same again",
+			[]step{{time.Second, position(2)}, {time.Second, position(2)}, {time.Second, position(2)}, {time.Second, completed}},
+			true,
+			[]string{"submitting", "IN_QUEUE, position 3", "IN_QUEUE, position 2"},
 		},
 		{"1,000 changes in 7 s", append(flood, step{time.Second, completed}), false, []string{"position 1000", "position 500", "position 0"}},
 		{"35 s of silence", []step{{0, running()}, {35 * time.Second, completed}}, false, []string{"running 10 s", "running 20 s", "running 30 s"}},
@@ -271,7 +277,8 @@ func TestProgressTokens(t *testing.T) {
 		{"an integer", `7`, true},
 		{"zero", `0`, true},
 		{"negative", `-3`, true},
-		{"the largest exact integer", `9007199254740992`, true},
+		{"the largest exact integer", `9007199254740991`, true},
+		{"one that others are rounded to", `9007199254740992`, false},
 		{"an integer that would come back as another", `9007199254740995`, false},
 		{"an object", `{"a":1}`, false},
 		{"a list", `[1]`, false},

@@ -107,7 +107,7 @@ func TestCancel(t *testing.T) {
 		{"completed", falsim.Script{Output: "Done."}, time.Second, "COMPLETED", 1, []string{"already completed", "Done."}},
 		{"completed meanwhile", falsim.Script{RunTime: 2 * time.Second, IgnoreCancel: true, Output: "Done."}, time.Second, "COMPLETED", 1, []string{"already completed", "Done."}},
 		{"failed", falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepJob, Error: "Bad.", ErrorType: "runner_disconnected"}}}, time.Second, "FAILED", 1, []string{"JOB_FAILED", "Bad."}},
-		{"ended, with its result out of reach", falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepResult, Status: 502}}}, time.Second, "IN_QUEUE", 1, []string{"has ended", "still being read", "queue_status"}},
+		{"ended, with its result out of reach", falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepResult, Status: 502}}}, time.Second, "IN_PROGRESS", 1, []string{"has ended", "still being read", "queue_status"}},
 		{"unknown to fal", falsim.Script{QueueDelay: time.Hour, Faults: []falsim.Fault{unheard}}, time.Second, "IN_QUEUE", 0, []string{"fal does not know this request"}},
 	}
 	for _, tt := range tests {
@@ -246,6 +246,15 @@ func TestListPages(t *testing.T) {
 		}
 		if len(got) != 25 || got[0] != "p24" || got[24] != "p00" || cursor != "" {
 			t.Errorf("%v, cursor %q", got, cursor)
+		}
+	})
+}
+
+func TestListRefusesAForeignCursor(t *testing.T) {
+	t.Parallel()
+	inBubble(t, rigOptions{}, func(t *testing.T, r *rig) {
+		for _, cursor := range []string{"zzz", "0", "ffffffff"} {
+			wantIn(t, r.call("queue_list", fmt.Sprintf(`{"cursor":%q}`, cursor)).text, "INVALID_INPUT: cursor: ")
 		}
 	})
 }

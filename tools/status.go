@@ -28,6 +28,13 @@ type JobStatus struct {
 	Logs []string `json:"logs,omitempty" jsonschema_description:"Last lines."`
 }
 
+func (s JobStatus) text() string {
+	if len(s.Logs) == 0 {
+		return s.Job.text()
+	}
+	return s.textWith("Logs:\n" + strings.Join(s.Logs, "\n"))
+}
+
 func (s *service) status(ctx context.Context, in StatusInput) (JobStatus, error) {
 	job, err := s.jobs.Status(ctx, callerFrom(ctx), in.RequestID, waitTime(in.WaitSeconds, 0), jobProgress(ctx))
 	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, delivered) })

@@ -84,8 +84,10 @@ func TestArguments(t *testing.T) {
 		{"an array", `["ab"]`, ``, []string{"must be a JSON object, got an array"}},
 		{"a number", `7`, ``, []string{"must be a JSON object, got a number"}},
 		{"an unknown one", `{"name":"ab","cuont":3}`, ``, []string{`cuont: unknown argument; valid arguments: name, count, kind; did you mean "count"?`}},
-		{"every fault at once", `{"name":"a","count":"42","kind":"c","x":1}`, ``,
-			[]string{"name: must have 2", "count: 42 is above the maximum 9", `kind: "c" is not one of a, b`, "x: unknown argument"}},
+		{
+			"every fault at once", `{"name":"a","count":"42","kind":"c","x":1}`, ``,
+			[]string{"name: must have 2", "count: 42 is above the maximum 9", `kind: "c" is not one of a, b`, "x: unknown argument"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -35,7 +37,16 @@ type session struct {
 	Streams
 	opts    *Options
 	version string
-	ctx     context.Context // ends at SIGINT or SIGTERM
+	ctx     context.Context // ends at SIGINT, SIGTERM or SIGHUP
+	endedAt atomic.Int64    // when it did, in Unix nanoseconds
+}
+
+// ended is when a signal came; the zero time where none did.
+func (s *session) ended() time.Time {
+	if at := s.endedAt.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // errReported ends a command whose failure has been told already.
@@ -44,12 +55,13 @@ var errReported = errors.New("reported")
 // Main runs the command that args name and returns the exit code: 0, 1 for a
 // command that failed, 2 for a command line or a configuration that is wrong.
 func Main(version string, args []string, streams Streams) int {
+	dropEmpty(os.Environ())
 	var cli commandLine
 	parser, err := kong.New(&cli,
 		kong.Name("nemotron-mcp"),
 		kong.Description("An MCP server that delegates work to NVIDIA Nemotron 3 Nano Omni on fal.ai."),
 		kong.Writers(streams.Out, streams.Err),
-		kong.DefaultEnvars("NEMOTRON_MCP"),
+		kong.DefaultEnvars(envPrefix),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"queue_url": defaultQueueURL},
 	)
@@ -65,12 +77,13 @@ func Main(version string, args []string, streams Streams) int {
 	// A host that goes away closes our stdout: an error to act on, not the
 	// death by signal that Go makes of it.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
+	s := &session{Streams: streams, opts: &cli.Options, version: buildVersion(version), ctx: ctx}
 	// The first signal ends the work in order, the second one at once.
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { s.endedAt.Store(time.Now().UnixNano()); stop() })
 
-	err = command.Run(&session{Streams: streams, opts: &cli.Options, version: buildVersion(version), ctx: ctx})
+	err = command.Run(s)
 	switch {
 	case err == nil:
 		return 0

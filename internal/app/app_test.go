@@ -15,6 +15,10 @@ import (
 // it as a process and kill it.
 const childEnv = "NEMOTRON_MCP_TEST_CHILD"
 
+// noRaceSleep is GORACE without the second that a process sleeps at its exit
+// under the race detector.
+const noRaceSleep = "atexit_sleep_ms=0"
+
 func main() {
 	os.Exit(app.Main("v0.0.0-test", os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
@@ -53,6 +57,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { _ = sim.Close() })
 			env.Setenv("FAL_QUEUE_URL", url) // never fal itself
+			env.Setenv("GORACE", noRaceSleep)
 			env.Setenv("PLACEHOLDER", "${input:fal-key}")
 			return nil
 		},

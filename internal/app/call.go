@@ -31,7 +31,7 @@ func (c *callCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	defer h.close()
+	defer h.close(endTime)
 	host, err := client.NewInProcessClient(h.server)
 	if err != nil {
 		return err
@@ -65,6 +65,9 @@ func (c *callCommand) arguments(stdin io.Reader) (any, error) {
 			if !found || key == "" {
 				return nil, fmt.Errorf("argument %q is not key=value", pair)
 			}
+			if _, twice := args[key]; twice {
+				return nil, fmt.Errorf("argument %q is given twice", key)
+			}
 			args[key] = value // numbers and booleans are told apart by the schema
 		}
 		return args, nil
@@ -83,6 +86,9 @@ func (c *callCommand) arguments(stdin io.Reader) (any, error) {
 }
 
 func (c *callCommand) print(w io.Writer, res *mcp.CallToolResult) error {
+	if c.JSON && res.IsError && res.Meta != nil {
+		res.StructuredContent = map[string]any{"error": res.Meta.AdditionalFields["nemotron/error"], "text": texts(res)}
+	}
 	if c.JSON && res.StructuredContent != nil {
 		b, err := json.MarshalIndent(res.StructuredContent, "", "  ")
 		if err != nil {
@@ -91,12 +97,16 @@ func (c *callCommand) print(w io.Writer, res *mcp.CallToolResult) error {
 		_, err = fmt.Fprintf(w, "%s\n", b)
 		return err
 	}
+	_, err := fmt.Fprintln(w, texts(res))
+	return err
+}
+
+func texts(res *mcp.CallToolResult) string {
+	var lines []string
 	for _, content := range res.Content {
-		if _, err := fmt.Fprintln(w, mcp.GetTextFromContent(content)); err != nil {
-			return err
-		}
+		lines = append(lines, mcp.GetTextFromContent(content))
 	}
-	return nil
+	return strings.Join(lines, "\n")
 }
 
 // connect starts a client and shakes hands.

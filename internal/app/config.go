@@ -13,7 +13,11 @@ import (
 	"nemotron-mcp/internal/redact"
 )
 
-const defaultQueueURL = falclient.DefaultQueueURL
+const (
+	defaultQueueURL = falclient.DefaultQueueURL
+	// envPrefix begins the name of each flag's variable.
+	envPrefix = "NEMOTRON_MCP"
+)
 
 // Options are the flags of every command: flags, then environment, then
 // defaults. The key has no flag, because a command line is public.
@@ -36,9 +40,9 @@ func (e *configError) Error() string { return e.what + "\n" + e.remedy }
 // key is fal's key, empty where none is set. A placeholder that a host did not
 // fill in counts as none.
 func (o *Options) key() (string, error) {
-	key := os.Getenv("FAL_KEY")
-	if key == "" && os.Getenv("FAL_KEY_ID") != "" && os.Getenv("FAL_KEY_SECRET") != "" {
-		key = os.Getenv("FAL_KEY_ID") + ":" + os.Getenv("FAL_KEY_SECRET")
+	key := setting("FAL_KEY")
+	if id, secret := setting("FAL_KEY_ID"), setting("FAL_KEY_SECRET"); key == "" && id != "" && secret != "" {
+		key = id + ":" + secret
 	}
 	if key == "" && o.FalKeyFile != "" {
 		var err error
@@ -46,11 +50,35 @@ func (o *Options) key() (string, error) {
 			return "", &configError{fmt.Sprintf("the key file can't be read: %v", err), "Check --fal-key-file (NEMOTRON_MCP_FAL_KEY_FILE)."}
 		}
 	}
-	key = strings.TrimSpace(key)
-	if strings.HasPrefix(key, "${") {
-		return "", nil
+	// As people paste it: with the scheme of the header, or in quotes.
+	key = strings.Trim(strings.TrimSpace(key), `"'`)
+	return strings.TrimSpace(strings.TrimPrefix(key, "Key ")), nil
+}
+
+// setting reads a variable; a placeholder that a host did not fill in is not
+// set.
+func setting(name string) string {
+	value := strings.TrimSpace(os.Getenv(name))
+	if strings.HasPrefix(value, "${") {
+		return ""
 	}
-	return key, nil
+	return value
+}
+
+// usableKey reports whether a key can stand in a header.
+func usableKey(key string) bool {
+	return !strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
+// dropEmpty takes empty variables of ours for variables that are not set, which
+// is how hosts pass settings that their user left out.
+func dropEmpty(environ []string) {
+	for _, variable := range environ {
+		name, value, _ := strings.Cut(variable, "=")
+		if value == "" && strings.HasPrefix(name, envPrefix+"_") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }
 
 // maxKeyFile bounds a key file: what is larger is not one.
@@ -107,7 +135,7 @@ func isTerminal(stream any) bool {
 func (o *Options) submitOptions() (falclient.SubmitOptions, error) {
 	if o.StartTimeout != 0 && o.StartTimeout <= time.Second {
 		return falclient.SubmitOptions{}, &configError{
-			fmt.Sprintf("--start-timeout is %s; fal takes no less than a second", o.StartTimeout), "Set it higher, or leave it out.",
+			fmt.Sprintf("--start-timeout is %s; fal wants more than a second", o.StartTimeout), "Set it higher, or leave it out.",
 		}
 	}
 	return falclient.SubmitOptions{
@@ -121,4 +149,18 @@ func onOff(word string) *bool {
 	}
 	on := word == "on"
 	return &on
+}
+
+// environ is the options as variables, for a process of our own to have them.
+func (o *Options) environ() []string {
+	env := []string{
+		"FAL_QUEUE_URL=" + o.QueueURL,
+		envPrefix + "_SAFETY_CHECKER=" + o.SafetyChecker,
+		envPrefix + "_QUEUE_PRIORITY=" + o.QueuePriority,
+		envPrefix + "_PAYLOAD_STORAGE=" + o.PayloadStorage,
+	}
+	if o.StartTimeout != 0 {
+		env = append(env, envPrefix+"_START_TIMEOUT="+o.StartTimeout.String())
+	}
+	return env
 }

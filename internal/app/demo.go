@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ func (c *demoCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	env := []string{"FAL_KEY=" + key, "NEMOTRON_MCP_LOG_LEVEL=warn"}
+	env := append(s.opts.environ(), "FAL_KEY="+key, envPrefix+"_LOG_LEVEL=warn")
 	if key == "" {
 		sim := falsim.New(falsim.Script{
 			QueueDelay: 600 * time.Millisecond, QueuePositions: []int{2, 1, 0}, RunTime: 1200 * time.Millisecond,
@@ -39,10 +40,10 @@ func (c *demoCommand) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		env = []string{"FAL_KEY=simulated-key", "FAL_QUEUE_URL=" + url, "NEMOTRON_MCP_LOG_LEVEL=warn"}
+		env = append(env, "FAL_KEY=simulated-key", "FAL_QUEUE_URL="+url)
 		fmt.Fprintln(s.Out, "No FAL_KEY is set: running on the embedded simulator. Answers are simulated, nothing is billed.")
 	} else {
-		fmt.Fprintln(s.Out, "FAL_KEY is set: running on fal. This is one paid job, of less than a cent.")
+		fmt.Fprintf(s.Out, "FAL_KEY is set: running on %s. On fal this is one paid job, of less than a cent.\n", cmp.Or(s.opts.QueueURL, defaultQueueURL))
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -9,19 +9,17 @@ import (
 
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/jobs"
+	"nemotron-mcp/internal/redact"
 	"nemotron-mcp/tools"
 )
 
-// closeTime is what the jobs have at the process's end to finish cancels that
-// are under way, after the transport has given them its own grace.
-const closeTime = 100 * time.Millisecond
-
 // house is the server put together: what serve and call have in common.
 type house struct {
-	server *server.MCPServer
-	jobs   *jobs.Manager
-	fal    *falclient.Client
-	log    zerolog.Logger
+	server  *server.MCPServer
+	jobs    *jobs.Manager
+	fal     *falclient.Client
+	secrets *redact.Redactor
+	log     zerolog.Logger
 }
 
 // build reads the configuration and puts the server together. It opens nothing
@@ -33,6 +31,10 @@ func (s *session) build() (*house, error) {
 	}
 	secrets := s.opts.secrets(key)
 	log := s.opts.logger(secrets, s.Err)
+	if !usableKey(key) {
+		log.Error().Msg("the fal key holds a space, a control character or a character beyond ASCII; it is not used")
+		key = ""
+	}
 	submit, err := s.opts.submitOptions()
 	if err != nil {
 		return nil, err
@@ -43,17 +45,19 @@ func (s *session) build() (*house, error) {
 	}
 	manager := jobs.New(fal, jobs.NewMemory(), jobs.Options{
 		Prices: jobs.DefaultPrices(), Submit: submit, SafetyChecker: onOff(s.opts.SafetyChecker),
-		KnowsKey: key != "", OneCaller: true, Log: log,
+		KnowsKey: key != "", OneCaller: true, Mask: secrets.String, Log: log,
 	})
 	srv, err := tools.NewServer(tools.Config{Version: s.version, Jobs: manager, Secrets: secrets, Log: log})
 	if err != nil {
 		return nil, err
 	}
-	return &house{server: srv, jobs: manager, fal: fal, log: log}, nil
+	return &house{server: srv, jobs: manager, fal: fal, secrets: secrets, log: log}, nil
 }
 
-func (h *house) close() {
-	ctx, done := context.WithTimeout(context.Background(), closeTime)
+// close lets go of the jobs. Submissions and cancels that fal has still to
+// answer have that long.
+func (h *house) close(limit time.Duration) {
+	ctx, done := context.WithTimeout(context.Background(), limit)
 	defer done()
 	if err := h.jobs.Close(ctx); err != nil {
 		h.log.Warn().Err(err).Msg("shutdown")

@@ -2,9 +2,24 @@ package app
 
 import (
 	"fmt"
+	"io"
+	"sync/atomic"
 	"time"
 
 	"nemotron-mcp/internal/transport"
+)
+
+const (
+	// endTime is what the process has from the end of its input, or from a
+	// signal: hosts kill what lingers. All of it is used only where fal has not
+	// yet answered a submission or a cancel.
+	endTime = 6 * time.Second
+	// grace is what calls that were cancelled at the end have to be answered.
+	grace = 700 * time.Millisecond
+	// closeTime is the least that the jobs have after that.
+	closeTime = 100 * time.Millisecond
+	// exitTime is left for the way out.
+	exitTime = 200 * time.Millisecond
 )
 
 type serveCommand struct{}
@@ -15,19 +30,40 @@ func (c *serveCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	defer h.close()
 	if isTerminal(s.In) {
 		fmt.Fprintln(s.Err, "nemotron-mcp speaks MCP on stdin and stdout; a host starts it. Try 'nemotron-mcp demo' or 'nemotron-mcp --help'.")
 	}
-	stdio := transport.Stdio{Server: h.server, Log: h.log, Grace: grace}
-	err = stdio.Serve(s.ctx, s.In, s.Out)
-	if s.ctx.Err() != nil {
-		return nil // a signal is an ordinary end
+	in := &endNoting{r: s.In}
+	stdio := transport.Stdio{Server: h.server, Log: h.log, Mask: h.secrets.Bytes, Grace: grace}
+	err = stdio.Serve(s.ctx, in, s.Out)
+	ended := in.endedAt()
+	if at := s.ended(); !at.IsZero() {
+		err, ended = nil, at // a signal is an ordinary end
 	}
+	if ended.IsZero() {
+		ended = time.Now() // the host does not listen any more
+	}
+	h.close(max(endTime-exitTime-time.Since(ended), closeTime))
 	return err
 }
 
-// grace is what calls that were cancelled at the end have to be answered. With
-// the drain window of 5 s before it and closeTime after it, the process is gone
-// within 6 s of the end of its input.
-const grace = 700 * time.Millisecond
+// endNoting notes when the input ended.
+type endNoting struct {
+	r  io.Reader
+	at atomic.Int64 // Unix nanoseconds; 0 while it goes on
+}
+
+func (e *endNoting) Read(p []byte) (int, error) {
+	n, err := e.r.Read(p)
+	if err != nil {
+		e.at.CompareAndSwap(0, time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func (e *endNoting) endedAt() time.Time {
+	if at := e.at.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}

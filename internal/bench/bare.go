@@ -3,15 +3,36 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 )
 
-// bare is the baseline: the three HTTP requests of a generation behind a bare
+// baselines are the programs that the server is compared with, each a mode of
+// this one.
+var baselines = map[string]func() error{
+	"bare":   func() error { return bare(os.Stdin, os.Stdout, os.Getenv("FAL_QUEUE_URL")) },
+	"mcp-go": mcpGo,
+}
+
+// mcpGo is mcp-go with one tool on its own stdio server.
+func mcpGo() error {
+	srv := server.NewMCPServer("mcp-go", "1", server.WithToolCapabilities(false))
+	srv.AddTool(mcp.NewTool("echo", mcp.WithString("text")), func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		return mcp.NewToolResultText("echo"), nil
+	})
+	return server.NewStdioServer(srv).Listen(context.Background(), os.Stdin, os.Stdout)
+}
+
+// bare is the baseline of a generation: its three HTTP requests behind a bare
 // loop of JSON-RPC lines. It checks nothing and promises nothing.
 func bare(in io.Reader, out io.Writer, queueURL string) error {
 	transport := http.DefaultTransport.(*http.Transport).Clone()

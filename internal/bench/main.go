@@ -18,9 +18,9 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "bare" {
-		if err := bare(os.Stdin, os.Stdout, os.Getenv("FAL_QUEUE_URL")); err != nil {
-			fmt.Fprintln(os.Stderr, "bare:", err)
+	if len(os.Args) == 2 && baselines[os.Args[1]] != nil {
+		if err := baselines[os.Args[1]](); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
 		return
@@ -63,10 +63,10 @@ func run(binary string, quick bool, names []string) error {
 	return nil
 }
 
-// times is n, or few of them in a quick run.
+// times is n, or few of them in a quick run, but enough for a median.
 func (b *bench) times(n int) int {
 	if b.quick {
-		return max(n/20, 2)
+		return max(n/20, 5)
 	}
 	return n
 }
@@ -75,41 +75,60 @@ func (b *bench) server() (*peer, error) {
 	return startPeer(b.binary, []string{"serve"}, "FAL_KEY=bench-key-0123456789", "FAL_QUEUE_URL="+b.sim.QueueURL(), "NEMOTRON_MCP_LOG_LEVEL=error")
 }
 
-func (b *bench) bare() (*peer, error) {
+func (b *bench) bare() (*peer, error)  { return b.baseline("bare") }
+func (b *bench) mcpGo() (*peer, error) { return b.baseline("mcp-go") }
+
+func (b *bench) baseline(name string) (*peer, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	return startPeer(self, []string{"bare"}, "FAL_QUEUE_URL="+b.sim.QueueURL())
+	return startPeer(self, []string{name}, "FAL_QUEUE_URL="+b.sim.QueueURL())
 }
 
 // start measures from the start of the process to the answer to tools/list,
-// and what memory it holds then.
+// in turn with a server that is mcp-go and one tool, and what memory is held
+// then.
 func (b *bench) start() error {
 	b.sim.SetScript(falsim.Script{})
-	var took []time.Duration
-	var idle []float64
+	var ours, theirs []time.Duration
+	var ratios, idle []float64
 	for range b.times(40) {
-		began := time.Now()
-		p, err := b.server()
+		o, rss, err := toToolsList(b.server)
 		if err != nil {
 			return err
 		}
-		if err := p.handshake(); err != nil {
+		t, _, err := toToolsList(b.mcpGo)
+		if err != nil {
 			return err
 		}
-		if _, err := p.request("tools/list", map[string]any{}); err != nil {
-			return err
-		}
-		took = append(took, time.Since(began))
-		idle = append(idle, p.rss())
-		if err := p.stop(); err != nil {
-			return err
-		}
+		ours, theirs, idle = append(ours, o), append(theirs, t), append(idle, rss)
+		ratios = append(ratios, float64(o)/float64(t))
 	}
-	fmt.Printf("start to tools/list       median %6.1f ms   (goal 15)\n", ms(median(took)))
-	fmt.Printf("idle memory               median %6.1f MiB  (goal 20)\n", medianOf(idle)/1024)
+	fmt.Printf("start to tools/list       median %6.1f ms   mcp-go alone %6.1f ms   ratio %.2f   (goal 15 ms where mcp-go alone takes 10)\n",
+		ms(median(ours)), ms(median(theirs)), median(ratios))
+	fmt.Printf("idle memory               median %6.1f MiB  (goal 20)\n", median(idle)/1024)
+	warn(
+		atMost("start to tools/list, as a ratio to mcp-go alone", median(ratios), 1.5, ""),
+		atMost("idle memory", median(idle)/1024, 20, " MiB"),
+	)
 	return nil
+}
+
+func toToolsList(start func() (*peer, error)) (took time.Duration, rss float64, err error) {
+	began := time.Now()
+	p, err := start()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer p.kill()
+	if err := p.handshake(); err != nil {
+		return 0, 0, err
+	}
+	if _, err := p.request("tools/list", map[string]any{}); err != nil {
+		return 0, 0, err
+	}
+	return time.Since(began), p.rss(), nil
 }
 
 // notice measures from the simulator's completion of a job to the host's
@@ -145,5 +164,6 @@ func (b *bench) notice() error {
 	}
 	fmt.Printf("completion to answer      median %6.2f ms   p95 %6.2f ms   bare Go %6.2f ms   (goal 5)\n",
 		ms(median(latencies[server])), ms(percentile(latencies[server], 95)), ms(median(latencies[bare])))
+	warn(atMost("completion to answer", ms(median(latencies[server])), 5, " ms"))
 	return nil
 }

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 )
 
 // peer is a process that is spoken to in JSON-RPC lines.
@@ -33,9 +32,18 @@ type reply struct {
 	Error  json.RawMessage `json:"error"`
 }
 
+// environ is the caller's environment without what configures the server: its
+// key and its hosts have no place in a measurement.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(setting string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(setting), "=")
+		return strings.HasPrefix(name, "FAL_") || strings.HasPrefix(name, "NEMOTRON_MCP_")
+	})
+}
+
 func startPeer(binary string, args []string, env ...string) (*peer, error) {
 	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(environ(), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -164,34 +172,7 @@ func (p *peer) rss() float64 {
 	return 0
 }
 
-// stop ends the process as a host does.
-func (p *peer) stop() error {
-	if err := p.in.Close(); err != nil {
-		return err
-	}
-	return p.cmd.Wait()
-}
-
 func (p *peer) kill() {
 	_ = p.cmd.Process.Kill()
 	_ = p.cmd.Wait()
-}
-
-func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func median(d []time.Duration) time.Duration { return percentile(d, 50) }
-
-func percentile(d []time.Duration, p int) time.Duration {
-	if len(d) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(d))
-	return sorted[(len(sorted)-1)*p/100]
-}
-
-func medianOf(f []float64) float64 {
-	if len(f) == 0 {
-		return 0
-	}
-	return slices.Sorted(slices.Values(f))[(len(f)-1)/2]
 }

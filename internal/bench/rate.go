@@ -15,7 +15,7 @@ func (b *bench) rate() error {
 	b.sim.SetScript(falsim.Script{Output: "done"})
 	for _, inFlight := range []int{1, 16, 64} {
 		var ratios, ours, theirs, cpu, bareCPU []float64
-		for range max(b.times(140)/20, 1) {
+		for range b.times(7) {
 			o, oc, err := b.callsPerSecond(b.server, inFlight)
 			if err != nil {
 				return err
@@ -28,7 +28,8 @@ func (b *bench) rate() error {
 			cpu, bareCPU = append(cpu, oc), append(bareCPU, tc)
 		}
 		fmt.Printf("generate calls, %2d at once median %5.0f /s    bare Go %5.0f /s   ratio %.2f   (goal 0.70)   processor %3.0f µs a call, bare Go %3.0f\n",
-			inFlight, medianOf(ours), medianOf(theirs), medianOf(ratios), medianOf(cpu), medianOf(bareCPU))
+			inFlight, median(ours), median(theirs), median(ratios), median(cpu), median(bareCPU))
+		warn(atLeast(fmt.Sprintf("generate calls, %d at once, as a ratio to bare Go", inFlight), median(ratios), 0.7, ""))
 	}
 	return nil
 }
@@ -88,57 +89,4 @@ func load(p *peer, inFlight, calls int) error {
 	wg.Wait()
 	close(errs)
 	return <-errs
-}
-
-// flight holds 1,000 generations of 5 s open at once and asks queue_status
-// meanwhile.
-func (b *bench) flight() error {
-	const calls = 1000
-	b.sim.Reset()
-	b.sim.SetScript(falsim.Script{RunTime: 5 * time.Second, Output: "done"})
-	p, err := b.server()
-	if err != nil {
-		return err
-	}
-	defer p.kill()
-	if err := p.handshake(); err != nil {
-		return err
-	}
-	idle := p.rss()
-	var wg sync.WaitGroup
-	var answered atomic.Int64
-	for i := range calls {
-		wg.Go(func() {
-			if p.generate(fmt.Sprintf("flight %d", i)) == nil {
-				answered.Add(1)
-			}
-		})
-	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
-	var peak float64
-	var status []time.Duration
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		case <-time.After(20 * time.Millisecond):
-			jobs := b.sim.Jobs()
-			if len(jobs) == 0 {
-				continue
-			}
-			began := time.Now()
-			if _, err := p.call("queue_status", map[string]any{"request_id": jobs[len(jobs)/2].RequestID}); err != nil {
-				return err
-			}
-			status = append(status, time.Since(began))
-			peak = max(peak, p.rss())
-		}
-	}
-	fmt.Printf("%d in flight for 5 s    answered %d, bills %d, queue_status p50 %.1f ms p95 %.1f ms (goal 100), %.0f KiB a call (goal 100)\n",
-		calls, answered.Load(), b.sim.Bills(), ms(median(status)), ms(percentile(status, 95)), (peak-idle)/calls)
-	if answered.Load() != calls {
-		return fmt.Errorf("%d of %d calls were not answered", calls-answered.Load(), calls)
-	}
-	return nil
 }

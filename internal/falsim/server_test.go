@@ -19,8 +19,14 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 		addr string
 		ok   bool
 	}{
-		{"127.0.0.1:0", true}, {"localhost:0", true}, {"0.0.0.0:0", false}, {":0", false}, {"[::]:0", false},
-		{"192.0.2.1:0", false}, {"example.com:0", false}, {"127.0.0.1", false},
+		{"127.0.0.1:0", true},
+		{"localhost:0", true},
+		{"0.0.0.0:0", false},
+		{":0", false},
+		{"[::]:0", false},
+		{"192.0.2.1:0", false},
+		{"example.com:0", false},
+		{"127.0.0.1", false},
 	} {
 		t.Run(c.addr, func(t *testing.T) {
 			t.Parallel()

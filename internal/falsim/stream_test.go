@@ -81,8 +81,13 @@ func TestStream(t *testing.T) {
 	}{
 		{"instant", Script{}, "", 0, []seen{{0, "COMPLETED"}}},
 		{"whole course", slow, "?logs=1", 0, []seen{
-			{0, "IN_QUEUE 5"}, {10 * time.Second, "IN_QUEUE 9"}, {15 * time.Second, ": ping"}, {20 * time.Second, "IN_PROGRESS"},
-			{21 * time.Second, "IN_PROGRESS a"}, {22 * time.Second, "IN_PROGRESS b"}, {29 * time.Second, "COMPLETED c"},
+			{0, "IN_QUEUE 5"},
+			{10 * time.Second, "IN_QUEUE 9"},
+			{15 * time.Second, ": ping"},
+			{20 * time.Second, "IN_PROGRESS"},
+			{21 * time.Second, "IN_PROGRESS a"},
+			{22 * time.Second, "IN_PROGRESS b"},
+			{29 * time.Second, "COMPLETED c"},
 		}},
 		{"opened late", slow, "?logs=true", 22 * time.Second, []seen{{0, "IN_PROGRESS a b"}, {7 * time.Second, "COMPLETED c"}}},
 		{"uneven shares", Script{QueueDelay: 10 * time.Second, QueuePositions: []int{2, 1, 0}}, "", 0, []seen{

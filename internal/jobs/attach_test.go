@@ -63,6 +63,10 @@ func TestAttach(t *testing.T) {
 		{name: "another temperature", run: time.Minute, between: deliver, status: Completed, second: func(q *Request) {
 			q.Input.Temperature = new(float64)
 		}},
+		{name: "a default written out", run: time.Minute, between: deliver, attach: true, status: Completed, second: func(q *Request) {
+			tokens, heat := 1024, 0.7
+			q.Input.MaxTokens, q.Input.Temperature, q.Input.ReasoningMode = &tokens, &heat, "no_think"
+		}},
 		{name: "another webhook", run: time.Minute, between: deliver, status: Completed, second: func(q *Request) {
 			q.WebhookURL = "https://example.com/hook"
 		}},
@@ -70,11 +74,11 @@ func TestAttach(t *testing.T) {
 		{name: "reasoning hidden", run: time.Minute, between: deliver, second: func(q *Request) { q.HideReasoning = true }, attach: true, status: Completed},
 		{name: "just within 10 minutes", between: func(r *rig, first Job) {
 			r.m.Settle(first, false)
-			time.Sleep(attachWindow - time.Millisecond)
+			time.Sleep(10*time.Minute - time.Millisecond)
 		}, first: time.Minute, attach: true, status: Completed},
 		{name: "older than 10 minutes", between: func(r *rig, first Job) {
 			r.m.Settle(first, false)
-			time.Sleep(attachWindow + time.Millisecond)
+			time.Sleep(10*time.Minute + time.Millisecond)
 		}, first: time.Minute, status: Completed},
 		{name: "failed", first: time.Minute, between: drop, status: Completed, faults: []falsim.Fault{
 			{Step: falsim.StepJob, Kind: falsim.Fail, Error: "boom", ErrorType: "runner_disconnected", Times: 1},
@@ -138,7 +142,7 @@ func TestAttach(t *testing.T) {
 func TestUnwatchedRowIsNotAttachedTo(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, falsim.Script{}, setup{})
-		hash, _, err := inputHash(prompt("p", 0))
+		hash, err := inputHash(prompt("p", 0))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -190,11 +190,17 @@ func TestCloseIsBoundedWhileASubmissionHangs(t *testing.T) {
 		if _, err := call.wait(); code(err) != UpstreamUnavailable {
 			t.Errorf("the waiter got %v", err)
 		}
+		if lines := r.lines("submission"); len(lines) != 1 || lines[0]["status"] != string(Submitting) {
+			t.Errorf("what may be paid for is not accounted for: %v", lines)
+		}
 		// What was sent is brought to its end, and written down.
 		if took, err := r.closing(time.Minute); err != nil || took != 29*time.Second {
 			t.Errorf("the second Close took %v: %v", took, err)
 		}
 		r.is(r.rows()[0], Unknown, SubmitUnknown)
+		if lines := r.lines("submission"); len(lines) != 1 {
+			t.Errorf("accounted for %d times", len(lines))
+		}
 		if n := r.sim.Stats().Requests.Submit; n != 1 {
 			t.Errorf("%d submissions", n)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"nemotron-mcp/falclient"
@@ -43,7 +44,7 @@ func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message)
 // noKey is the failure of every call that needs fal while no key is set.
 func noKey() *Error {
 	return &Error{
-		Code: AuthFailed, Message: "No fal key is configured, so nothing was sent.",
+		Code: AuthFailed, Message: "No usable fal key is configured, so nothing was sent.",
 		Action: "Ask the operator to set FAL_KEY in this server's environment (the env block of the host's MCP " +
 			"config), or --fal-key-file, and to restart the server. Keys: https://fal.ai/dashboard/keys",
 	}
@@ -71,7 +72,7 @@ func submitFailure(err error) *Error {
 func submissionUnknown(e *falclient.SubmitUnknownError) *Error {
 	f := &Error{
 		Code: SubmitUnknown, RequestID: e.RequestID,
-		Message: "The submission was sent, but fal's answer could not be read: fal may be running, and billing, it. " + e.Err.Error(),
+		Message: "The submission was sent, and nothing tells whether fal took it: fal may be running, and billing, it (" + e.Err.Error() + ").",
 		Action: "It was not sent again. Check https://fal.ai/dashboard/requests for a job at this time. " +
 			"Calling again submits, and may pay for, a second job.",
 	}
@@ -200,7 +201,7 @@ func unreadable(api *falclient.APIError) *Error {
 func goneFailure(requestID string) *Error {
 	return &Error{
 		Code: JobFailed, RequestID: requestID,
-		Message: "fal no longer has the result of this job (it keeps one for an hour, 6 minutes where it is 10 KB or more).",
+		Message: "fal no longer has this job or its result (it keeps one for an hour, 6 minutes where it is 10 KB or more).",
 		Action:  "Call nemotron_generate again if the answer is still needed; that is a new, paid job.",
 	}
 }
@@ -210,4 +211,18 @@ func cancelled(message string) *Error {
 		Code: JobCancelled, Message: message,
 		Action: "Call nemotron_generate again if the answer is still needed; that is a new, paid job.",
 	}
+}
+
+// withoutPrompt cuts off a message where it begins to repeat the prompt, which
+// belongs in no error and no log.
+func withoutPrompt(message, preview string) string {
+	const telling = 20 // bytes: shorter prompts are words that a message may hold by chance
+	if len(preview) < telling {
+		return message
+	}
+	before, _, found := strings.Cut(message, preview)
+	if !found {
+		return message
+	}
+	return before + "[the prompt]"
 }

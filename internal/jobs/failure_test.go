@@ -72,8 +72,8 @@ func submitCases() []submitCase {
 		refused("422", falsim.Fault{Status: 422, Body: `{"detail":[{"loc":["body","top_p"],"msg":"too high","type":"less_than_equal"}]}`}, InvalidInput, false, "top_p: too high"),
 		refused("422 of the safety checker", falsim.Fault{Status: 422, Body: `{"detail":[{"loc":["body","prompt"],"msg":"no","type":"content_policy_violation"}]}`}, ContentBlocked, false, "no"),
 		refused("307", falsim.Fault{Status: 307, Headers: map[string]string{"Location": "http://127.0.0.2/"}}, UpstreamInvalid, false, "not followed"),
-		refused("500 of fal's", falsim.Fault{Status: 500, Body: `{"detail":"oops"}`}, UpstreamUnavailable, true, "oops"),
-		refused("503 of fal's", falsim.Fault{Status: 503, Body: `{"detail":"oops"}`}, UpstreamUnavailable, true, "oops"),
+		refused("500 of fal's", falsim.Fault{Status: 500, Body: `{"detail":"oops","error_type":"internal_error"}`}, UpstreamUnavailable, true, "oops"),
+		refused("503 of fal's", falsim.Fault{Status: 503, Body: `{"detail":"oops","error_type":"runner_scheduling_failure"}`}, UpstreamUnavailable, true, "oops"),
 		{name: "locked account", script: falsim.Script{Locked: true}, wait: time.Minute, status: Failed, code: BalanceExhausted, posts: 1, says: "Exhausted balance"},
 		{name: "wrong key", script: falsim.Script{Key: "another"}, wait: time.Minute, status: Failed, code: AuthFailed, posts: 1, says: "invalid key credentials"},
 		limited("429, and no time to wait", "2", 0, 1, 2*time.Second),
@@ -210,4 +210,32 @@ func TestOutcomeFailure(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWithoutPrompt(t *testing.T) {
+	t.Parallel()
+	long := "summarise the quarterly figures of"
+	for _, tc := range []struct{ name, message, preview, want string }{
+		{"echoed", "bad input: " + long + " ACME, which are 42", long, "bad input: [the prompt]"},
+		{"not echoed", "bad input", long, "bad input"},
+		{"too short to tell", "the word cat is not allowed", "cat", "the word cat is not allowed"},
+		{"no prompt", "bad input", "", "bad input"},
+	} {
+		if got := withoutPrompt(tc.message, tc.preview); got != tc.want {
+			t.Errorf("%s: %q", tc.name, got)
+		}
+	}
+}
+
+// TestEchoedPrompt: what fal's error repeats of the prompt is in no answer and
+// no row.
+func TestEchoedPrompt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		text := "a private prompt that is long enough to be recognised"
+		r := newRig(t, falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepResult, Status: 422, Body: `{"detail":"refused: ` + text + ` and more"}`}}}, setup{})
+		job := r.generate(prompt(text+" and more", time.Minute))
+		if job.Failure == nil || strings.Contains(job.Failure.Message, "private") || !strings.Contains(job.Failure.Message, "refused") {
+			t.Errorf("%+v", job.Failure)
+		}
+	})
 }

@@ -39,7 +39,7 @@ type Job struct {
 	Thinking  bool   // reasoning was asked for, so the output may begin with a trace
 	// HideReasoning is the wish of the call that asked last.
 	HideReasoning bool
-	InputSize     int // bytes of the input as it was sent
+	InputSize     int // bytes of the prompts
 
 	Status          Status
 	QueuePosition   *int

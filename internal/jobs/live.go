@@ -23,6 +23,8 @@ type live struct {
 	watching   context.Context // ends when nobody need watch any more
 	stopWatch  context.CancelFunc
 
+	accounted sync.Once // the line in the log
+
 	writing sync.Mutex // held while a change is written to the ledger and here
 
 	mu        sync.Mutex
@@ -213,6 +215,7 @@ func (l *live) trouble() error {
 		return nil
 	case l.refused != nil:
 		told = *l.refused
+		told.Action += " The job was taken and goes on: call queue_status with this request_id after that; do not submit it again."
 	case l.watching.Err() != nil:
 		told = Error{
 			Code: UpstreamUnavailable, Retryable: true,

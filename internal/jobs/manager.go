@@ -54,7 +54,9 @@ type Options struct {
 	// that this ledger does not know. Not where callers are told apart: the
 	// request might be another's.
 	OneCaller bool
-	Log       zerolog.Logger
+	// Mask hides secrets in what the ledger keeps of a prompt; nil hides none.
+	Mask func(string) string
+	Log  zerolog.Logger
 }
 
 // Manager runs jobs. It is safe for concurrent use.
@@ -94,8 +96,16 @@ func (m *Manager) Close(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return errors.New("some jobs could not be let go in time")
 	}
+	// What was paid for is accounted for, even where its end is not known.
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.live {
+		if l.running {
+			m.audit(l, "submission")
+		}
+	}
+	return errors.New("some jobs could not be let go in time")
 }
 
 func (m *Manager) isClosed() bool {
@@ -144,7 +154,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	if m.opts.SafetyChecker != nil {
 		req.Input.EnableSafetyChecker = m.opts.SafetyChecker
 	}
-	hash, bytes, err := inputHash(req)
+	hash, err := inputHash(req)
 	if err != nil {
 		return nil, &Error{Code: Internal, Message: err.Error()}
 	}
@@ -161,7 +171,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	}
 	job := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Endpoint: req.Endpoint,
-		InputHash: hash, InputSize: bytes, Preview: preview(req.Input.Prompt),
+		InputHash: hash, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt), Preview: m.preview(req.Input.Prompt),
 		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
 		Status: Submitting, Created: time.Now(),
 	}
@@ -281,23 +291,31 @@ func (m *Manager) forget(l *live) {
 	}
 }
 
-// inputHash identifies everything that makes two calls the same.
-func inputHash(req Request) (hash string, size int, err error) {
-	input, err := json.Marshal(req.Input)
+// inputHash identifies everything that makes two calls the same. A default
+// that is written out is the same as one that is left out.
+func inputHash(req Request) (string, error) {
+	meant, err := json.Marshal(req.Input.WithDefaults())
 	if err != nil {
-		return "", 0, fmt.Errorf("encoding the input: %w", err)
+		return "", fmt.Errorf("encoding the input: %w", err)
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00", req.Endpoint, req.WebhookURL)
-	h.Write(input)
-	return hex.EncodeToString(h.Sum(nil)), len(input), nil
+	h.Write(meant)
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-func preview(prompt string) string {
+// preview is a prompt's first characters. Secrets are masked before it is cut:
+// the first half of one would not be recognised.
+func (m *Manager) preview(prompt string) string {
+	const reach = 4 << 10 // longer than any secret and what comes before it
+	head := prompt[:min(len(prompt), reach)]
+	if m.opts.Mask != nil {
+		head = m.opts.Mask(head)
+	}
 	// A copy, so that the row does not keep the whole prompt alive.
 	var b []byte
 	n := 0
-	for _, r := range prompt {
+	for _, r := range head {
 		if n++; n > previewLength {
 			break
 		}

@@ -164,9 +164,19 @@ func TestPreview(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if got := preview(tc.prompt); got != tc.want {
+			if got := new(Manager).preview(tc.prompt); got != tc.want {
 				t.Errorf("preview(%q) = %q", tc.prompt, got)
 			}
 		})
+	}
+}
+
+// TestPreviewIsMaskedBeforeItIsCut: half a secret would not be recognised.
+func TestPreviewIsMaskedBeforeItIsCut(t *testing.T) {
+	t.Parallel()
+	secret := strings.Repeat("s3cret", 5)
+	m := &Manager{opts: Options{Mask: func(s string) string { return strings.ReplaceAll(s, secret, "[redacted]") }}}
+	if got := m.preview(strings.Repeat("x", 70) + secret); got != strings.Repeat("x", 70)+"[redacted]" {
+		t.Errorf("%q", got)
 	}
 }

@@ -22,12 +22,12 @@ type Memory struct {
 	byRequest map[string]string
 	byInput   map[string][]string // caller and input → IDs not yet delivered
 	bytes     int
-	spent     map[string]float64 // caller and UTC day → USD
+	spent     map[spentKey]float64 // USD
 }
 
 // NewMemory makes an empty ledger.
 func NewMemory() *Memory {
-	return &Memory{rows: map[string]*Job{}, byRequest: map[string]string{}, byInput: map[string][]string{}, spent: map[string]float64{}}
+	return &Memory{rows: map[string]*Job{}, byRequest: map[string]string{}, byInput: map[string][]string{}, spent: map[spentKey]float64{}}
 }
 
 // Insert implements Ledger. It fails where the ledger is full of unfinished
@@ -119,18 +119,24 @@ func (q Query) matches(s Status) bool {
 func (m *Memory) Spent(_ context.Context, caller string, on time.Time) (float64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.spent[spentKey(caller, on)], nil
+	return m.spent[spentOn(caller, on)], nil
 }
 
-func spentKey(caller string, on time.Time) string {
-	return caller + "\x00" + on.UTC().Format(time.DateOnly)
+// spentKey is a caller's UTC day.
+type spentKey struct {
+	caller string
+	day    int64 // since 1970
+}
+
+func spentOn(caller string, at time.Time) spentKey {
+	return spentKey{caller, at.Unix() / int64(24*time.Hour/time.Second)}
 }
 
 // count adds a row's weight and cost, or takes them off again. What an evicted
 // row has cost stays counted.
 func (m *Memory) count(job *Job, sign int) {
 	m.bytes += sign * size(job)
-	m.spent[spentKey(job.Caller, job.Created)] += float64(sign) * job.CostUSD
+	m.spent[spentOn(job.Caller, job.Created)] += float64(sign) * job.CostUSD
 }
 
 func (m *Memory) index(job *Job) {

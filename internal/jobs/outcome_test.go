@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +55,7 @@ func TestOutcome(t *testing.T) {
 		},
 		{
 			name: "the result is gone", faults: result(falsim.Fault{Status: 404, Body: `{"status":"NOT_FOUND"}`}),
-			status: Failed, code: JobFailed, says: "no longer has the result",
+			status: Failed, code: JobFailed, says: "no longer has this job or its result",
 		},
 		{
 			name: "an error, and its result is gone", status: Failed, code: JobFailed, retryable: true, says: "Runner disconnected",
@@ -184,12 +185,51 @@ func TestStuckInTheQueue(t *testing.T) {
 	})
 }
 
+// TestJobThatFalDoesNotKnowYet: an answer that is paid for is not given up for
+// a few 404s.
+func TestJobThatFalDoesNotKnowYet(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		unknown := `{"status":"NOT_FOUND"}`
+		r := newRig(t, falsim.Script{RunTime: 300 * time.Millisecond, Output: "paid", Faults: []falsim.Fault{
+			{Step: falsim.StepStream, Status: 404, Body: unknown, Times: 1},
+			{Step: falsim.StepStatus, Status: 404, Body: unknown, Times: 10},
+		}}, setup{})
+		job, err := r.m.Generate(t.Context(), prompt("p", 2*time.Minute), nil)
+		if err != nil || job.Status != Completed || job.Output != "paid" {
+			t.Errorf("%s, %v", job.Status, err)
+		}
+		r.m.Settle(job, true)
+		r.count(1, 1)
+	})
+}
+
+// TestAnswerThatCannotBeRead: the caller is told, and the job goes on.
+func TestAnswerThatCannotBeRead(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, falsim.Script{Output: "paid", Faults: []falsim.Fault{{Step: falsim.StepResult, Kind: falsim.NullBody, Times: 12}}}, setup{})
+		job, err := r.m.Generate(t.Context(), prompt("p", 2*time.Minute), nil)
+		r.m.Settle(job, true)
+		var told *Error
+		if !errors.As(err, &told) || told.Code != UpstreamInvalid || !strings.Contains(told.Action, "goes on") || told.RequestID == "" {
+			t.Errorf("told %v", err)
+		}
+		if job.Status != InProgress {
+			t.Errorf("shown as %s, though fal called it COMPLETED", job.Status)
+		}
+		time.Sleep(10 * time.Minute)
+		r.is(r.status(job.RequestID, 0), Completed, "")
+	})
+}
+
 func TestJobThatFalForgets(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, falsim.Script{RunTime: time.Hour}, setup{})
 		handed := r.handBack("p")
 		time.Sleep(time.Second)
 		r.sim.Reset()
+		if job := r.status(handed.RequestID, unknownTime-10*time.Second); job.Status.Finished() {
+			t.Errorf("%s was believed after less than %s", job.Status, unknownTime)
+		}
 		job := r.status(handed.RequestID, 10*time.Minute)
 		r.is(job, Failed, JobFailed)
 		if !strings.Contains(job.Failure.Message, "no longer has") {

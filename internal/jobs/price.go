@@ -1,6 +1,10 @@
 package jobs
 
-import "nemotron-mcp/falclient"
+import (
+	"math"
+
+	"nemotron-mcp/falclient"
+)
 
 // Prices is USD per 1,000 tokens, input and output alike, by endpoint id.
 type Prices map[string]float64
@@ -25,5 +29,6 @@ func (p Prices) Cost(endpoint string, u falclient.Usage) float64 {
 			price = max(price, other)
 		}
 	}
-	return price * (float64(u.InputTokens) + float64(u.OutputTokens)) / 1000
+	// To a billionth of a dollar: what is beyond is the noise of binary fractions.
+	return math.Round(price*(float64(u.InputTokens)+float64(u.OutputTokens))*1e6) / 1e9
 }

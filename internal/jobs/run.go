@@ -19,6 +19,10 @@ const (
 	// the 30 s that its answer may take, a call still ends within the minute
 	// that many hosts allow.
 	submitTime = 25 * time.Second
+	// unknownTime is how long fal must say that it does not know a job which it
+	// has taken before that is believed: an answer is paid for, and parts of fal
+	// may be behind the others.
+	unknownTime = 5 * time.Minute
 	// maxPages is how often a result must be refused by a page that fal did not
 	// write before that is believed: with the pauses between, some minutes.
 	maxPages = 12
@@ -45,7 +49,7 @@ func (m *Manager) submit(l *live, req Request) bool {
 				j.Status, j.Failure = Cancelled, cancelled("Cancelled before it was submitted; nothing is billed.")
 			}
 		})
-		m.audit(l.snapshot(), "submission")
+		m.audit(l, "submission")
 		return false
 	}
 	m.update(l, func(j *Job) {
@@ -62,15 +66,17 @@ func (m *Manager) submit(l *live, req Request) bool {
 // the log under that name.
 func (m *Manager) follow(l *live, name string) {
 	m.watch(l)
-	m.audit(l.snapshot(), name)
+	m.audit(l, name)
 }
 
 func (m *Manager) watch(l *live) {
 	pause := newBackOff()
 	id := l.snapshot().RequestID
+	var unknownSince time.Time // since when fal says that it does not know the job
 	for l.watching.Err() == nil {
 		st, err := m.fal.Watch(l.watching, l.endpoint, id, func(st falclient.Status) {
 			l.refuse(nil)
+			unknownSince = time.Time{}
 			m.changed(l, st)
 		})
 		switch {
@@ -82,8 +88,13 @@ func (m *Manager) watch(l *live) {
 		case l.watching.Err() != nil:
 			return
 		case errors.Is(err, falclient.ErrNotFound):
-			m.finish(l, Failed, goneFailure(id))
-			return
+			if unknownSince.IsZero() {
+				unknownSince = time.Now()
+			}
+			if time.Since(unknownSince) >= unknownTime {
+				m.finish(l, Failed, goneFailure(id))
+				return
+			}
 		default:
 			l.refuse(upstreamFailure(err))
 		}
@@ -102,8 +113,8 @@ func (m *Manager) changed(l *live, st falclient.Status) {
 		if st.InferenceTime > 0 {
 			j.InferenceTime = st.InferenceTime
 		}
-		if st.State == falclient.InProgress {
-			j.Status = InProgress
+		if st.State == falclient.InProgress || st.State == falclient.Completed {
+			j.Status = InProgress // until its result is here
 		}
 		if (st.State == falclient.InProgress || st.State == falclient.Completed) && j.Started.IsZero() {
 			j.Started = time.Now().Add(-st.InferenceTime)
@@ -178,6 +189,9 @@ func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bo
 		f := upstreamFailure(err)
 		f.Retryable, f.Action = false, "Ask for a shorter answer; another call is a new, paid job."
 		m.finish(l, Failed, f)
+	case errors.As(err, new(*falclient.ResponseError)):
+		l.refuse(upstreamFailure(err)) // falclient has asked several times
+		return false
 	case !errors.As(err, &api), passing(api):
 		l.refuse(nil)
 		return false
@@ -267,8 +281,11 @@ func (m *Manager) update(l *live, change func(*Job)) {
 		return
 	}
 	change(&job)
-	if job.Failure != nil && job.Failure.RequestID == "" {
-		job.Failure.RequestID = job.RequestID
+	if job.Failure != nil {
+		if job.Failure.RequestID == "" {
+			job.Failure.RequestID = job.RequestID
+		}
+		job.Failure.Message = withoutPrompt(job.Failure.Message, job.Preview)
 	}
 	m.write(l, job)
 }
@@ -340,9 +357,13 @@ func (m *Manager) askCancel(l *live) {
 // audit writes the one line that accounts for a paid submission, "submission",
 // or for one that was taken up again later, "resumed". It holds sizes and no
 // text.
-func (m *Manager) audit(j Job, message string) {
-	if j.RequestID == "" && j.Status != Unknown {
-		return
+func (m *Manager) audit(l *live, message string) {
+	l.accounted.Do(func() { m.account(l.snapshot(), message) })
+}
+
+func (m *Manager) account(j Job, message string) {
+	if j.RequestID == "" && j.Status != Unknown && j.Status != Submitting {
+		return // fal never had it
 	}
 	e := m.opts.Log.Info().Str("request_id", j.RequestID).Str("endpoint", j.Endpoint).
 		Str("status", string(j.Status)).Str("caller", j.Caller).

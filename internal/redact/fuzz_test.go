@@ -63,10 +63,20 @@ func plainJSON(s string) string {
 // left, and masking again changes nothing.
 func FuzzRedact(f *testing.F) {
 	for _, seed := range [][3]string{
-		{falKey, "Key ", ""}, {keySecret, "u:", "\n"}, {awkward, "<", ">"}, {"secret", "", ""},
-		{"aaaaaa", "aaa", "aaaa"}, {"a/b+c=d&e", "/", "%2F"}, {"]x[red", "]x[red", "]x[red"}, {"x[reda", "x", "[reda"},
-		{"\xff\xfe\xfd\xfc\xfb\xfa", "\xff", "\xff"}, {"\x00\x01\x02\x03\x7f\u2028", "\\", "\\"}, {"ünïcödé€", "é", "\u0301"},
-		{`\\\\\\`, `\`, `"`}, {"%41%42", "%", "%"}, {"abcabc", "abc", "ab"},
+		{falKey, "Key ", ""},
+		{keySecret, "u:", "\n"},
+		{awkward, "<", ">"},
+		{"secret", "", ""},
+		{"aaaaaa", "aaa", "aaaa"},
+		{"a/b+c=d&e", "/", "%2F"},
+		{"]x[red", "]x[red", "]x[red"},
+		{"x[reda", "x", "[reda"},
+		{"\xff\xfe\xfd\xfc\xfb\xfa", "\xff", "\xff"},
+		{"\x00\x01\x02\x03\x7f\u2028", "\\", "\\"},
+		{"ünïcödé€", "é", "\u0301"},
+		{`\\\\\\`, `\`, `"`},
+		{"%41%42", "%", "%"},
+		{"abcabc", "abc", "ab"},
 	} {
 		f.Add(seed[0], seed[1], seed[2])
 	}

@@ -60,6 +60,10 @@ type Stdio struct {
 	// 256 MiB, and never less than MaxLine.
 	MaxInFlightBytes int
 
+	// Mask hides secrets in what a JSON-RPC error says, which can repeat what
+	// the host sent; nil hides none. Results are their makers' business.
+	Mask func([]byte) []byte
+
 	newDelivery func(context.Context) (context.Context, delivery) // tests watch it
 }
 
@@ -119,6 +123,9 @@ func (s *Stdio) withDefaults() Stdio {
 	}
 	if o.MaxInFlightBytes <= 0 {
 		o.MaxInFlightBytes = DefaultMaxInFlightBytes
+	}
+	if o.Mask == nil {
+		o.Mask = func(b []byte) []byte { return b }
 	}
 	if o.newDelivery == nil {
 		o.newDelivery = toolsDelivery

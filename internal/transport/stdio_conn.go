@@ -35,6 +35,7 @@ type stdioConn struct {
 	maxBytes int
 
 	newDelivery func(context.Context) (context.Context, delivery)
+	mask        func([]byte) []byte
 
 	base    context.Context // of every call
 	stopAll context.CancelCauseFunc
@@ -86,6 +87,7 @@ func newStdioConn(ctx context.Context, o Stdio, out io.Writer) *stdioConn {
 		maxBytes: o.MaxInFlightBytes,
 
 		newDelivery: o.newDelivery,
+		mask:        o.Mask,
 
 		outbox:  make(chan []byte, outboxLines),
 		flushes: make(chan chan struct{}),
@@ -235,6 +237,10 @@ func (c *stdioConn) answer(ctx context.Context, id, message []byte) (buf *bytes.
 	response := c.server.HandleMessage(ctx, message)
 	if id == nil {
 		return buf, true
+	}
+	if refusal, ok := response.(mcp.JSONRPCError); ok {
+		refusal.Error.Message = string(c.mask([]byte(refusal.Error.Message)))
+		response = refusal
 	}
 	if err := encodeAnswer(buf, id, response); err != nil {
 		c.log.Error().Err(err).Msg("an answer could not be encoded")

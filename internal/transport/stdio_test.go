@@ -330,3 +330,18 @@ func TestFailedWrites(t *testing.T) {
 type writeFunc func(p []byte) (int, error)
 
 func (f writeFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestErrorsAreMasked: what the host sent comes back in an error without the
+// secrets in it.
+func TestErrorsAreMasked(t *testing.T) {
+	t.Parallel()
+	h := ours(t, Stdio{Mask: func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("s3cret"), []byte("[redacted]")) }})
+	check(t, h.send(call("1", "s3cret", `{}`)))
+	m, err := h.next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(m.line, "s3cret") || !strings.Contains(m.line, "[redacted]") {
+		t.Error(m.line)
+	}
+}
