@@ -95,12 +95,12 @@ func submitVerdict(err error) verdict {
 }
 
 // repeat runs try until it succeeds, policy says no, the tries or the client's
-// budget of retries are used up, or the wait would outlast ctx or maxWait
-// (no limit where it is negative). It returns ctx's error where ctx ended
-// during a wait, else try's last one.
+// budget of retries are used up, or the next try would begin after the end of
+// ctx or later than maxWait (no limit where it is negative). It returns ctx's
+// error where ctx ended during a wait, else try's last one.
 func (c *Client) repeat(ctx context.Context, maxWait time.Duration, policy func(error) verdict, try func() error) error {
 	pause := newBackOff()
-	var waited time.Duration
+	began := time.Now()
 	for n := 1; ; n++ {
 		err := try()
 		if err == nil {
@@ -114,7 +114,7 @@ func (c *Client) repeat(ctx context.Context, maxWait time.Duration, policy func(
 		if wait == 0 {
 			wait = pause.NextBackOff()
 		}
-		if waited += wait; maxWait >= 0 && waited > maxWait {
+		if maxWait >= 0 && time.Since(began)+wait > maxWait {
 			return err
 		}
 		if !c.retries.Allow() || !sleep(ctx, wait) {

@@ -25,8 +25,9 @@ type SubmitOptions struct {
 	// StoreIO turns fal's own storage of input and output on or off; nil leaves
 	// it to the account's setting.
 	StoreIO *bool
-	// MaxWait bounds the waiting between tries in all, after a refusal with 429
-	// and after connections that could not be made. 0 or less means not to wait.
+	// MaxWait is how long after the first try the last one may begin: tries follow
+	// a refusal with 429 and connections that could not be made. 0 or less means
+	// one try.
 	MaxWait time.Duration
 }
 

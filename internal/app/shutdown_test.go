@@ -21,7 +21,7 @@ func TestSignalWaitsForWhatIsPaidFor(t *testing.T) {
 		{
 			"the submission is answered late",
 			falsim.Fault{Step: falsim.StepSubmit, Kind: falsim.Delay, Delay: 1500 * time.Millisecond, Accept: true},
-			func(s falsim.Stats) bool { return s.Requests.Submit == 1 },
+			func(s falsim.Stats) bool { return s.Accepted == 1 },
 		},
 		{
 			"the first cancel is refused",

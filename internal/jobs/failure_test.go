@@ -137,7 +137,7 @@ func TestDialThatHangsEndsWithinTheMinute(t *testing.T) {
 		r := newRig(t, falsim.Script{}, setup{dial: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }})
 		began := time.Now()
 		job := r.generate(prompt("p", 10*time.Minute))
-		if took := time.Since(began); took != submitTime {
+		if took := time.Since(began); took > submitTime+5*time.Second { // a dial that had begun is let end
 			t.Errorf("it took %v", took)
 		}
 		r.is(job, Failed, UpstreamUnavailable)

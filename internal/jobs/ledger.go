@@ -9,7 +9,9 @@ import (
 // ErrNoJob is returned where the ledger has no such row for this caller.
 var ErrNoJob = errors.New("no such job")
 
-// Ledger keeps the rows. Implementations are safe for concurrent use. A row
+// Ledger keeps the rows. Implementations are safe for concurrent use, and end
+// each call within seconds by themselves: the context of a write has no end,
+// because a timer for each would wake the process more often than fal does. A row
 // has one writer of its state, the goroutine that watches the job; Update
 // makes its change atomic against the others'.
 type Ledger interface {

@@ -27,8 +27,6 @@ const (
 	// outcomeTime is how long a call that was ended waits to learn what became
 	// of its cancel. It fits the grace that a transport gives at its end.
 	outcomeTime = 500 * time.Millisecond
-	// ledgerTime bounds a write that no call waits for.
-	ledgerTime = 10 * time.Second
 )
 
 // Fal is what the Manager asks of fal; *falclient.Client implements it.
@@ -266,9 +264,7 @@ func (m *Manager) Settle(job Job, delivered bool) {
 		return
 	}
 	if delivered && job.Status.Finished() {
-		ctx, done := context.WithTimeout(context.Background(), ledgerTime)
-		defer done()
-		_, err := m.ledger.Update(ctx, job.ID, func(j *Job) {
+		_, err := m.ledger.Update(context.Background(), job.ID, func(j *Job) {
 			// Not one that was UNKNOWN and has been found alive since.
 			j.Delivered = j.Delivered || j.Status.Finished()
 		})

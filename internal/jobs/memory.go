@@ -178,7 +178,11 @@ func (m *Memory) evict(more int) {
 				i++
 				continue
 			}
-			m.order = append(m.order[:i], m.order[i+1:]...)
+			if i == 0 {
+				m.order = m.order[1:] // as a rule; nothing is moved
+			} else {
+				m.order = append(m.order[:i], m.order[i+1:]...)
+			}
 			m.forget(job)
 		}
 	}

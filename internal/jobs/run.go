@@ -35,9 +35,7 @@ func (m *Manager) submit(l *live, req Request) bool {
 	opts := m.opts.Submit
 	opts.WebhookURL = req.WebhookURL
 	opts.MaxWait = min(req.Wait, submitTime)
-	ctx, done := context.WithTimeout(l.submitting, submitTime)
-	defer done()
-	sub, err := m.fal.Submit(ctx, l.endpoint, req.Input, opts)
+	sub, err := m.fal.Submit(l.submitting, l.endpoint, req.Input, opts)
 	if err != nil {
 		m.update(l, func(j *Job) {
 			j.Ended = time.Now()
@@ -303,10 +301,8 @@ func (m *Manager) note(l *live, change func(*Job)) {
 // l.writing is held.
 func (m *Manager) write(l *live, job Job) {
 	// Not the job's own contexts: what has happened is written down even where
-	// nobody waits for it any more.
-	ctx, done := context.WithTimeout(context.Background(), ledgerTime)
-	defer done()
-	_, err := m.ledger.Update(ctx, job.ID, func(row *Job) {
+	// nobody waits for it any more. The ledger ends it in time by itself.
+	_, err := m.ledger.Update(context.Background(), job.ID, func(row *Job) {
 		delivered := row.Delivered
 		*row = job
 		row.Delivered = delivered
