@@ -46,9 +46,12 @@ func (c *serveCommand) Run(s *session) error {
 	in := &endNoting{r: s.In}
 	stdio := transport.Stdio{Server: h.server, Log: h.log, Mask: h.secrets.Bytes, Grace: grace}
 	err = stdio.Serve(s.ctx, in, s.Out)
+	if s.ctx.Err() != nil {
+		err = nil // a signal is an ordinary end
+	}
 	ended := in.endedAt()
 	if at := s.ended(); !at.IsZero() {
-		err, ended = nil, at // a signal is an ordinary end
+		ended = at
 	}
 	if ended.IsZero() {
 		ended = time.Now() // the host does not listen any more
