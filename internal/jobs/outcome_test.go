@@ -248,7 +248,7 @@ func TestResultThatCanNeverBeRead(t *testing.T) {
 		says  string
 		retry bool
 	}{
-		{"too large", falclient.ErrTooLarge, 0, UpstreamInvalid, "larger than the limit", false},
+		{"too large", falclient.ErrTooLarge, time.Second, UpstreamInvalid, "larger than the limit", false},
 		{"a page for hours", &falclient.APIError{Op: "result", StatusCode: 502}, collectTime + 2*time.Minute, JobFailed, "two hours", false},
 		{"a proxy's 404 for minutes", &falclient.APIError{Op: "result", StatusCode: 404}, 10 * time.Minute, JobFailed, "no longer has", false},
 	} {
