@@ -55,10 +55,13 @@ func (m *Memory) Update(_ context.Context, id string, change func(*Job)) (Job, e
 	if !ok {
 		return Job{}, ErrNoJob
 	}
+	requestID, delivered := job.RequestID, job.Delivered
 	m.count(job, -1)
 	change(job)
 	m.count(job, 1)
-	m.index(job)
+	if job.RequestID != requestID || job.Delivered != delivered {
+		m.index(job)
+	}
 	result := *job
 	m.evict(0)
 	return result, nil
