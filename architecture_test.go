@@ -17,13 +17,14 @@ import (
 var arrows = map[string][]string{
 	".":                  {"internal/app"},
 	"internal/app":       {"internal/transport", "tools", "internal/jobs", "falclient", "internal/falsim", "internal/redact"},
-	"internal/transport": {"tools"},
+	"internal/transport": {"tools", "internal/workers"},
 	"tools":              {"internal/jobs", "falclient", "schema", "internal/redact"},
-	"internal/jobs":      {"falclient"},
+	"internal/jobs":      {"falclient", "internal/workers"},
 	"falclient":          nil,
 	"schema":             nil,
 	"internal/redact":    nil,
 	"internal/falsim":    nil,
+	"internal/workers":   nil,
 	// Programs and tests of the project itself, which nothing imports.
 	"internal/bench":      {"internal/falsim", "falclient"},
 	"internal/transcript": nil,

@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/workers"
 )
 
 const (
@@ -27,6 +28,8 @@ const (
 	// outcomeTime is how long a call that was ended waits to learn what became
 	// of its cancel. It fits the grace that a transport gives at its end.
 	outcomeTime = 500 * time.Millisecond
+	// keptWorkers is how many goroutines of ended jobs are kept for the next ones.
+	keptWorkers = 64
 )
 
 // Fal is what the Manager asks of fal; *falclient.Client implements it.
@@ -63,7 +66,7 @@ type Manager struct {
 	ledger Ledger
 	opts   Options
 
-	wg sync.WaitGroup
+	workers *workers.Pool // of the watchers and of the cancels
 
 	mu     sync.Mutex
 	closed bool
@@ -72,7 +75,7 @@ type Manager struct {
 
 // New makes a manager. It starts nothing.
 func New(fal Fal, ledger Ledger, opts Options) *Manager {
-	return &Manager{fal: fal, ledger: ledger, opts: opts, live: map[string]*live{}}
+	return &Manager{fal: fal, ledger: ledger, opts: opts, workers: workers.New(keptWorkers), live: map[string]*live{}}
 }
 
 // Close stops watching and waits for the goroutines, at most until ctx ends.
@@ -89,7 +92,8 @@ func (m *Manager) Close(ctx context.Context) error {
 	}
 	m.mu.Unlock()
 	done := make(chan struct{})
-	go func() { m.wg.Wait(); close(done) }()
+	m.workers.Close()
+	go func() { m.workers.Wait(); close(done) }()
 	select {
 	case <-done:
 		return nil
@@ -177,32 +181,26 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 		return nil, ledgerFailure("written, so nothing was submitted", err)
 	}
 	l := m.join(job)
-	m.start(l,
-		func() bool { return m.submit(l, req) },
-		func() bool { m.follow(l, "submission"); return false },
-	)
+	m.start(l, func() {
+		if m.submit(l, req) {
+			m.watch(l)
+		}
+		m.audit(l, "submission")
+	})
 	return l, nil
 }
 
-// start runs a job's watcher: the steps of its life, as long as each says that
-// there is more. Each has a goroutine of its own, one after the other: a job is
-// watched for long, and the stack that submitting it took would be kept for all
-// of that. m.mu is held.
-func (m *Manager) start(l *live, steps ...func() (more bool)) {
+// start runs a job's watcher. m.mu is held.
+func (m *Manager) start(l *live, run func()) {
 	l.running = true
-	m.wg.Go(func() { m.step(l, steps) })
-}
-
-func (m *Manager) step(l *live, steps []func() (more bool)) {
-	if steps[0]() {
-		m.wg.Go(func() { m.step(l, steps[1:]) })
-		return
-	}
-	l.abandon()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	l.running = false
-	m.forget(l)
+	m.workers.Go(func() {
+		run()
+		l.abandon()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l.running = false
+		m.forget(l)
+	})
 }
 
 func shuttingDown() *Error {

@@ -146,7 +146,7 @@ func (m *Manager) knownLocked(ctx context.Context, caller, requestID string) (*l
 	}
 	l := m.join(job)
 	if !l.running && !l.snapshot().Status.Finished() {
-		m.start(l, func() bool { m.follow(l, "resumed"); return false })
+		m.start(l, func() { m.resume(l) })
 	}
 	return l, nil
 }
@@ -218,7 +218,7 @@ func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falcli
 	if told != nil {
 		l.waiters += told.waiters
 	}
-	m.start(l, func() bool { m.follow(l, "resumed"); return false })
+	m.start(l, func() { m.resume(l) })
 	return l, nil
 }
 

@@ -47,7 +47,6 @@ func (m *Manager) submit(l *live, req Request) bool {
 				j.Status, j.Failure = Cancelled, cancelled("Cancelled before it was submitted; nothing is billed.")
 			}
 		})
-		m.audit(l, "submission")
 		return false
 	}
 	m.update(l, func(j *Job) {
@@ -60,13 +59,13 @@ func (m *Manager) submit(l *live, req Request) bool {
 	return true
 }
 
-// follow watches a job that fal has, keeps its result, and accounts for it in
-// the log under that name.
-func (m *Manager) follow(l *live, name string) {
+// resume watches a job that was submitted earlier.
+func (m *Manager) resume(l *live) {
 	m.watch(l)
-	m.audit(l, name)
+	m.audit(l, "resumed")
 }
 
+// watch follows a job that fal has, and keeps its result.
 func (m *Manager) watch(l *live) {
 	pause := newBackOff()
 	id := l.snapshot().RequestID
@@ -325,7 +324,7 @@ func (m *Manager) cancel(l *live) {
 	ask := l.wantCancel()
 	l.stopSubmit()
 	if ask {
-		m.wg.Go(func() { m.askCancel(l) })
+		m.workers.Go(func() { m.askCancel(l) })
 	}
 }
 

@@ -150,7 +150,10 @@ func (c *stdioConn) end(grace time.Duration, pumped <-chan struct{}) {
 	await(pumped, max(time.Until(deadline), joinWindow))
 	c.out.close()
 	await(pumped, joinWindow)
-	await(c.idle(), joinWindow)
+	c.workers.Close()
+	joined := make(chan struct{})
+	go func() { c.workers.Wait(); close(joined) }()
+	await(joined, joinWindow)
 }
 
 // await waits until done is closed, but no longer than limit.

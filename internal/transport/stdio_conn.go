@@ -12,6 +12,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 	"github.com/rs/zerolog"
 
+	"nemotron-mcp/internal/workers"
 	"nemotron-mcp/tools"
 )
 
@@ -22,6 +23,9 @@ const (
 	outboxLines = 256
 	// codeBusy is in the range that JSON-RPC leaves to servers.
 	codeBusy = -32000
+	// keptWorkers is how many goroutines of answered calls are kept for the next
+	// ones.
+	keptWorkers = 64
 )
 
 // stdioConn is one Serve at work.
@@ -31,6 +35,7 @@ type stdioConn struct {
 	session  *stdioSession
 	out      *lineWriter
 	buffers  buffers
+	workers  *workers.Pool // of the calls
 	maxCalls int
 	maxBytes int
 
@@ -83,6 +88,7 @@ func newStdioConn(ctx context.Context, o Stdio, out io.Writer) *stdioConn {
 		log:      o.Log,
 		session:  newStdioSession(w),
 		out:      w,
+		workers:  workers.New(keptWorkers),
 		maxCalls: o.MaxInFlight,
 		maxBytes: o.MaxInFlightBytes,
 
@@ -147,7 +153,7 @@ func (c *stdioConn) handleRequest(e *envelope) {
 	case e.method == string(mcp.MethodInitialize):
 		c.initialize(call)
 	default:
-		go c.serve(call)
+		c.workers.Go(func() { c.serve(call) })
 	}
 }
 
