@@ -215,6 +215,7 @@ func (c *Client) send(ctx context.Context, host *url.URL, r call, t *transit) (*
 		return nil, fmt.Errorf("fal %s: %w", r.op, err)
 	}
 	if r.body != nil {
+		t.plain = host.Scheme == "http"
 		req.Body, req.ContentLength = t.body(r.body), int64(len(r.body))
 		req.GetBody = func() (io.ReadCloser, error) { return t.body(r.body), t.rewound() }
 	}

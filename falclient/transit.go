@@ -17,17 +17,21 @@ var (
 // transit records how far a request has got on its way out. net/http calls it
 // from goroutines of its own.
 type transit struct {
+	plain bool // no TLS, so HTTP/1.1; set before the request is made
+
 	mu        sync.Mutex
-	connected bool // a connection was handed out: bytes may have left
-	shared    bool // that connection speaks HTTP/2
-	leaving   bool // the first byte of the body was taken: fal may get all of it
-	abandoned bool // the caller gave up before that
+	connected bool          // a connection was handed out: bytes may have left
+	shared    bool          // that connection speaks HTTP/2
+	leaving   bool          // the body is about to be taken, or was: fal may get all of it
+	abandoned bool          // the caller gave up before that
+	whole     *bytes.Reader // the body, where net/http may see that it is one
 }
 
 func (t *transit) gotConn(info httptrace.GotConnInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.connected = true
+	t.leaving = t.leaving || t.plain
 	conn, ok := info.Conn.(*tls.Conn)
 	t.shared = ok && conn.ConnectionState().NegotiatedProtocol == "h2"
 }
@@ -38,8 +42,20 @@ func (t *transit) hasConnected() bool {
 	return t.connected
 }
 
-// body is a request's body that can't start to leave after abandon.
+// body is a request's body that can't start to leave after abandon. With TLS it
+// says so itself, because HTTP/2 may let a request wait for its turn on a
+// connection. Without, it leaves as soon as there is a connection, and net/http
+// sends what it sees to be in memory in one write with the header.
 func (t *transit) body(b []byte) io.ReadCloser {
+	if t.plain {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.whole = bytes.NewReader(b)
+		if t.abandoned {
+			t.whole.Reset(nil)
+		}
+		return io.NopCloser(t.whole)
+	}
 	return io.NopCloser(&outgoing{t: t, rest: bytes.NewReader(b)})
 }
 
@@ -59,11 +75,19 @@ func (t *transit) rewound() error {
 }
 
 // abandon keeps the body from leaving. It reports false where it has begun to.
+// A connection may still be found before the request's context has ended: then
+// a body emptied here fails the request, before its header was flushed.
 func (t *transit) abandon() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.abandoned = !t.leaving
-	return t.abandoned
+	if t.leaving {
+		return false
+	}
+	t.abandoned = true
+	if t.whole != nil {
+		t.whole.Reset(nil)
+	}
+	return true
 }
 
 func (t *transit) isAbandoned() bool {

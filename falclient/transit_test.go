@@ -5,7 +5,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -52,6 +55,46 @@ func TestTransitAbandon(t *testing.T) {
 	}
 	if second.abandon() || second.isAbandoned() {
 		t.Error("a body that has left was abandoned")
+	}
+}
+
+// Giving up while net/http looks for a connection, and finds a free one, keeps
+// the submission from leaving on it. Without TLS nothing but the body can.
+func TestTransitAbandonOnAPlainConnection(t *testing.T) {
+	t.Parallel()
+	var posts atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			posts.Add(1)
+		}
+	}))
+	defer srv.Close()
+	c, err := New(Config{Key: "k", QueueURL: srv.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	get := call{op: "warm", method: http.MethodGet, path: "/", header: c.plain, clean: c.clean}
+	post := call{op: "submit", method: http.MethodPost, path: "/", header: c.posting, body: []byte("{}"), clean: c.clean}
+	for _, abandon := range []bool{false, true} {
+		resp, err := c.send(t.Context(), c.hosts[0], get, new(transit))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		var tr transit
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) {
+			if abandon && !tr.abandon() {
+				t.Error("could not be abandoned")
+			}
+		}})
+		resp, err = c.send(ctx, c.hosts[0], post, &tr)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if (err != nil) != abandon || posts.Load() != 1 {
+			t.Errorf("abandon %v: error %v, %d submissions", abandon, err, posts.Load())
+		}
 	}
 }
 
