@@ -65,7 +65,14 @@ func (e Endpoint) String() string {
 
 // check guards against an Endpoint that ParseEndpoint did not make.
 func (e Endpoint) check() error {
-	if _, err := ParseEndpoint(e.String()); err != nil {
+	good := len(e.Namespace)+len(e.Owner)+len(e.Alias)+len(e.Path) <= maxEndpoint &&
+		(e.Namespace == "" || validSegment(e.Namespace)) && validSegment(e.Owner) && validSegment(e.Alias)
+	for rest := e.Path; good && rest != ""; {
+		segment, more, found := strings.Cut(rest, "/")
+		good = validSegment(segment) && (more != "") == found
+		rest = more
+	}
+	if !good {
 		return errEndpoint
 	}
 	return nil
@@ -92,5 +99,10 @@ const (
 // only reports whether s is made of these characters, and of one at least. Not
 // a regular expression: compiling one costs each start of the program.
 func only(s, allowed string) bool {
-	return s != "" && strings.Trim(s, allowed) == ""
+	for i := range len(s) {
+		if strings.IndexByte(allowed, s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
 }

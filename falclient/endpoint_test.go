@@ -1,6 +1,8 @@
 package falclient_test
 
 import (
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -100,4 +102,25 @@ func FuzzParseEndpoint(f *testing.F) {
 			t.Errorf("%q: %+v parses again as %+v, %v", id, e, again, err)
 		}
 	})
+}
+
+// An Endpoint that nobody parsed can't change a request's path either.
+func TestHandMadeEndpoint(t *testing.T) {
+	t.Parallel()
+	srv := startRaw(t, func(_ int64, conn net.Conn, _ *http.Request) bool {
+		text(conn, "200 OK", "", taken)
+		return true
+	})
+	c := newClient(t, falclient.Config{QueueURL: srv.url()})
+	for path, good := range map[string]bool{
+		"": true, "vision": true, "v1.1/ultra": true,
+		"/": false, "vision/": false, "/vision": false, "a//b": false, "..": false, "a/../b": false, "a?b": false, "a%2fb": false,
+		strings.Repeat("a", 300): false,
+	} {
+		before := srv.posts.Load()
+		_, err := c.Submit(t.Context(), falclient.Endpoint{Owner: "o", Alias: "a", Path: path}, nil, falclient.SubmitOptions{})
+		if sent := srv.posts.Load() > before; sent != good || (err == nil) != good {
+			t.Errorf("path %q: sent %v, error %v", path, sent, err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -102,8 +103,8 @@ type (
 )
 
 func (v *looseInt) UnmarshalJSON(b []byte) error {
-	var f float64
-	if json.Unmarshal(b, &f) == nil && string(b) != "null" && f >= 0 && f <= math.MaxInt32 {
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err == nil && f >= 0 && f <= math.MaxInt32 {
 		n := int(f)
 		v.value = &n
 	}
@@ -111,9 +112,9 @@ func (v *looseInt) UnmarshalJSON(b []byte) error {
 }
 
 func (v *looseFloat) UnmarshalJSON(b []byte) error {
-	var f float64
+	f, err := strconv.ParseFloat(string(b), 64)
 	// The bound keeps the product with a second inside a Duration.
-	if json.Unmarshal(b, &f) == nil && f >= 0 && f < 1e9 {
+	if err == nil && f >= 0 && f < 1e9 {
 		*v = looseFloat(f)
 	}
 	return nil
