@@ -47,6 +47,10 @@ type Config struct {
 	// BackupURL is tried once when no connection to QueueURL can be made. Empty
 	// means BackupQueueURL where QueueURL is fal's own, and none elsewhere.
 	BackupURL string
+	// PlatformURL is the base URL of the platform API, under QueueURL's rule.
+	// Empty means DefaultPlatformURL where QueueURL is fal's own, and elsewhere
+	// none: Requests and Prices then return ErrNoPlatform.
+	PlatformURL string
 	// UserAgent names the program to fal.
 	UserAgent string
 	// Transport replaces the client's own transport, for tests. Redirects and
@@ -54,13 +58,14 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// Client calls fal's queue. It is safe for concurrent use. Close ends what it
-// still does in the background.
+// Client calls fal's queue and its platform API. It is safe for concurrent use.
+// Close ends what it still does in the background.
 type Client struct {
 	key       string
 	clean     cleaner
 	userAgent string
 	hosts     []*url.URL // the configured host, then its backup where there is one
+	platform  *url.URL   // nil for none
 	transport http.RoundTripper
 	retries   *rate.Limiter
 	plain     http.Header // shared by requests; never changed
@@ -93,6 +98,15 @@ func New(cfg Config) (*Client, error) {
 		}
 		hosts = append(hosts, backup)
 	}
+	if cfg.PlatformURL == "" && primary.String() == DefaultQueueURL {
+		cfg.PlatformURL = DefaultPlatformURL
+	}
+	var platform *url.URL
+	if cfg.PlatformURL != "" {
+		if platform, err = baseURL(cfg.PlatformURL); err != nil {
+			return nil, fmt.Errorf("platform URL: %w", err)
+		}
+	}
 	key := strings.TrimSpace(cfg.Key)
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("the fal key holds a space, a control character or a character beyond ASCII")
@@ -104,7 +118,8 @@ func New(cfg Config) (*Client, error) {
 		cfg.Transport = newTransport()
 	}
 	c := &Client{
-		key: key, clean: newCleaner(key, ""), userAgent: cfg.UserAgent, hosts: hosts, transport: cfg.Transport,
+		key: key, clean: newCleaner(key, ""), userAgent: cfg.UserAgent,
+		hosts: hosts, platform: platform, transport: cfg.Transport,
 		// 50 retries at once and 10 a second after that, for all jobs together.
 		retries: rate.NewLimiter(10, 50),
 	}

@@ -1,5 +1,5 @@
-// Package falclient speaks fal's queue API over HTTP. It can be imported on
-// its own and knows nothing of MCP.
+// Package falclient speaks fal's queue API, and two questions of its platform
+// API, over HTTP. It can be imported on its own and knows nothing of MCP.
 //
 // What it promises:
 //
@@ -15,11 +15,17 @@
 //     are repeated, with full jitter, Retry-After honoured up to 30 s, and one
 //     budget of retries for the whole client, so that an outage is not
 //     multiplied by the number of jobs.
+//   - [Client.Requests] tells which requests fal took, with their inputs where
+//     fal keeps them: the way to settle a submission whose answer was lost.
+//     [Client.Prices] tells what fal charges. Both are repeated as the above, on
+//     a host of their own without a backup. A list that was not read to its end
+//     says so ([ErrTruncated]).
 //   - The key goes to the configured hosts and nowhere else: redirects are
 //     refused, URLs out of a response are never followed, and a base URL is
 //     https, or http on a loopback address. No error holds the key, and what fal
 //     says is bounded and printable there, and in a [Status].
-//   - Everything read is bounded: results by 32 MiB after decompression, statuses
+//   - Everything read is bounded: results, and pages of the platform API, by
+//     32 MiB after decompression, lists by 50 pages and 64 MiB, statuses
 //     by 4 MiB, error answers by 64 KiB, events of the stream by 1 MiB.
 //     Everything waited for has an end.
 //

@@ -23,7 +23,7 @@ var (
 // APIError is a readable refusal or failure told by fal, or by the model
 // through fal.
 type APIError struct {
-	Op         string        // submit, status, stream, result or cancel
+	Op         string        // submit, status, stream, result, cancel, requests or prices
 	StatusCode int           // HTTP status
 	Type       string        // error_type, or the type of the first detail; may be empty
 	Message    string        // fal's words, bounded, control characters escaped, the key masked

@@ -12,7 +12,9 @@ type Addresses struct {
 	QueueURL string `json:"queue_url"`
 	RESTURL  string `json:"rest_url"`
 	CDNURL   string `json:"cdn_url"`
-	AdminURL string `json:"admin_url"`
+	// PlatformURL is the platform API's, its /v1 included.
+	PlatformURL string `json:"platform_url"`
+	AdminURL    string `json:"admin_url"`
 }
 
 // ServeCommand is the simulate command: it listens on a loopback address, prints
@@ -29,7 +31,9 @@ func ServeCommand(ctx context.Context, listen string, script Script, stdin io.Re
 	if err != nil {
 		return err
 	}
-	line, err := json.Marshal(Addresses{base, base, base, base + "/_falsim"})
+	line, err := json.Marshal(Addresses{
+		QueueURL: base, RESTURL: base, CDNURL: base, PlatformURL: s.PlatformURL(), AdminURL: base + "/_falsim",
+	})
 	if err != nil {
 		return err
 	}

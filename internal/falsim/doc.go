@@ -1,7 +1,8 @@
-// Package falsim simulates fal's queue, its upload storage and its CDN for the
-// Nemotron 3 Nano Omni family, well enough that a client written for fal can't
-// tell the difference, and badly enough, when asked, to show what a client does
-// with every fault that a network or a service can produce.
+// Package falsim simulates fal's queue, its upload storage, its CDN, and the
+// request history and prices of its platform API, for the Nemotron 3 Nano Omni
+// family, well enough that a client written for fal can't tell the difference,
+// and badly enough, when asked, to show what a client does with every fault that
+// a network or a service can produce.
 //
 // It promises:
 //

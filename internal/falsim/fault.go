@@ -24,6 +24,8 @@ const (
 	StepPart              Step = "part"
 	StepComplete          Step = "complete"
 	StepFile              Step = "file"
+	StepHistory           Step = "history" // of the platform API, as are the prices
+	StepPrices            Step = "prices"
 	StepJob               Step = "job"
 )
 
@@ -162,7 +164,7 @@ func (f Fault) validate() error {
 	}
 	switch f.Step {
 	case StepSubmit, StepStatus, StepStream, StepResult, StepCancel, StepInitiate, StepPut,
-		StepInitiateMultipart, StepPart, StepComplete, StepFile, StepJob:
+		StepInitiateMultipart, StepPart, StepComplete, StepFile, StepHistory, StepPrices, StepJob:
 	default:
 		return fmt.Errorf("unknown step %q", f.Step)
 	}

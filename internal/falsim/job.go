@@ -40,6 +40,9 @@ type job struct {
 	retention    time.Duration
 	ignoreCancel bool
 
+	listedAt      time.Time // when the history tells of it
+	keepsPayloads bool
+
 	phase           phase // as far as it was settled
 	billed          bool
 	cancelled       bool

@@ -39,9 +39,9 @@ func (s *Server) admit(c *call) (answer, bool) {
 	auth := c.r.Header.Get("Authorization")
 	switch {
 	case c.step == stepOther:
-		return detail(404, "Not Found"), false
+		return c.refusal(404, "Not Found"), false
 	case c.r.Method != c.method && !(c.step == StepFile && c.r.Method == http.MethodHead):
-		a := detail(405, "Method Not Allowed")
+		a := c.refusal(405, "Method Not Allowed")
 		a.header = map[string]string{"Allow": c.method}
 		return a, false
 	case c.public():
@@ -56,7 +56,7 @@ func (s *Server) admit(c *call) (answer, bool) {
 	}
 	if msg := s.refuseKey(auth); msg != "" {
 		s.stats.AuthFailures++
-		return detail(401, msg), false
+		return c.refusal(401, msg), false
 	}
 	return answer{}, true
 }
@@ -112,6 +112,8 @@ func (s *Server) do(c *call) answer {
 		return s.complete(c)
 	case StepFile:
 		return s.file(c)
+	case StepHistory, StepPrices:
+		return s.platform(c)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,14 +147,6 @@ func (s *Server) find(c *call, now time.Time) *job {
 		return nil
 	}
 	return j
-}
-
-func wantsLogs(r *http.Request) bool {
-	switch r.URL.Query().Get("logs") {
-	case "1", "true", "True":
-		return true
-	}
-	return false
 }
 
 func (s *Server) submit(c *call) answer {
@@ -222,6 +216,8 @@ func (s *Server) prepare(j *job, p *plan, c *call) bool {
 // schedule fixes the job's whole course. The lock is held.
 func (s *Server) schedule(j *job, p *plan, valid bool, h http.Header) {
 	j.positions, j.ignoreCancel = p.QueuePositions, p.IgnoreCancel
+	j.listedAt = j.submitted.Add(p.HistoryDelay)
+	j.keepsPayloads = keepsPayloads(h.Get("X-Fal-Store-Io"), p.DiscardPayloads)
 	j.startAt = j.submitted.Add(p.QueueDelay)
 	j.endAt = j.startAt
 	if valid {

@@ -13,6 +13,7 @@ type target struct {
 	endpoint string // submit: the full endpoint id; other queue steps: the app root
 	id       string // request or upload id
 	part     int
+	platform bool // of the platform API, whose errors have a shape of their own
 }
 
 // route reads a path. A path of fal's that is asked with the wrong method gets
@@ -22,6 +23,8 @@ func route(r *http.Request) target {
 	switch {
 	case strings.HasPrefix(path, "/_falsim/"):
 		return target{step: stepAdmin, method: r.Method}
+	case strings.HasPrefix(path, platformPath+"/"):
+		return routePlatform(path[len(platformPath):])
 	case path == "/storage/upload/initiate":
 		return target{step: StepInitiate, method: http.MethodPost}
 	case path == "/storage/upload/initiate-multipart":

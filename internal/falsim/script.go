@@ -54,6 +54,12 @@ type Script struct {
 	IgnoreCancel bool `json:"ignore_cancel,omitempty"`
 	// DiscardUploads counts uploaded bytes and neither keeps nor hashes them.
 	DiscardUploads bool `json:"discard_uploads,omitempty"`
+	// HistoryDelay passes before an accepted submission appears in the request
+	// history.
+	HistoryDelay time.Duration `json:"history_delay,omitempty"`
+	// DiscardPayloads is payload storage turned off for the account: the history
+	// has neither inputs nor outputs, but for submissions with X-Fal-Store-IO: 1.
+	DiscardPayloads bool `json:"discard_payloads,omitempty"`
 
 	// Faults are tried in order; the first that matches a request is played.
 	Faults []Fault `json:"faults,omitempty"`
@@ -93,9 +99,10 @@ type (
 
 	scriptJSON struct {
 		*plainScript
-		QueueDelay duration `json:"queue_delay,omitempty"`
-		RunTime    duration `json:"run_time,omitempty"`
-		Retention  duration `json:"retention,omitempty"`
+		QueueDelay   duration `json:"queue_delay,omitempty"`
+		RunTime      duration `json:"run_time,omitempty"`
+		Retention    duration `json:"retention,omitempty"`
+		HistoryDelay duration `json:"history_delay,omitempty"`
 	}
 	logJSON struct {
 		*plainLog
@@ -112,7 +119,9 @@ type (
 // MarshalJSON writes durations as Go duration strings.
 func (s Script) MarshalJSON() ([]byte, error) {
 	p := plainScript(s)
-	return json.Marshal(scriptJSON{&p, duration(s.QueueDelay), duration(s.RunTime), duration(s.Retention)})
+	return json.Marshal(scriptJSON{
+		&p, duration(s.QueueDelay), duration(s.RunTime), duration(s.Retention), duration(s.HistoryDelay),
+	})
 }
 
 // UnmarshalJSON reads a script and refuses unknown fields. It does not validate:
@@ -123,7 +132,8 @@ func (s *Script) UnmarshalJSON(b []byte) error {
 	if err := strictJSON(b, &j); err != nil {
 		return err
 	}
-	p.QueueDelay, p.RunTime, p.Retention = time.Duration(j.QueueDelay), time.Duration(j.RunTime), time.Duration(j.Retention)
+	p.QueueDelay, p.RunTime = time.Duration(j.QueueDelay), time.Duration(j.RunTime)
+	p.Retention, p.HistoryDelay = time.Duration(j.Retention), time.Duration(j.HistoryDelay)
 	*s = Script(p)
 	return nil
 }
@@ -180,7 +190,7 @@ func strictJSON(b []byte, v any) error {
 // durations, unknown steps and kinds, kinds that don't belong to their step.
 func (s Script) Validate() error {
 	var errs []error
-	if s.QueueDelay < 0 || s.RunTime < 0 || s.Retention < 0 {
+	if s.QueueDelay < 0 || s.RunTime < 0 || s.Retention < 0 || s.HistoryDelay < 0 {
 		errs = append(errs, errors.New("falsim: a duration is negative"))
 	}
 	if s.TokensPerSecond < 0 || s.OutputTokens < 0 {

@@ -15,6 +15,7 @@ func TestScriptJSON(t *testing.T) {
 		QueueDelay: time.Second, RunTime: 50 * time.Millisecond, QueuePositions: []int{3, 2}, TokensPerSecond: 1.5,
 		Output: "o", OutputTokens: 9, Reasoning: "r", FinishReason: "f", Usage: &Usage{1, 2},
 		Logs: []Log{{"m", "INFO", time.Minute}}, Key: "k", Locked: true, Retention: time.Hour, IgnoreCancel: true, DiscardUploads: true,
+		HistoryDelay: 3 * time.Second, DiscardPayloads: true,
 		Faults: []Fault{{
 			Step: StepStream, Kind: SplitEvent, Nth: 1, Times: 2, PerJob: true, RequestID: "i", PromptContains: "p", Accept: true,
 			Delay: 1, Status: 500, Headers: map[string]string{"A": "b"}, Body: "b", Error: "e", ErrorType: "t", Bytes: 5,
@@ -25,7 +26,7 @@ func TestScriptJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"queue_delay":"1s"`, `"run_time":"50ms"`, `"at":"1m0s"`, `"delay":"1ns"`, `"retention":"1h0m0s"`} {
+	for _, want := range []string{`"queue_delay":"1s"`, `"run_time":"50ms"`, `"at":"1m0s"`, `"delay":"1ns"`, `"retention":"1h0m0s"`, `"history_delay":"3s"`} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("no %s in %s", want, b)
 		}
@@ -51,6 +52,7 @@ func TestScriptsRefused(t *testing.T) {
 		{"bad duration", `{"run_time":"5 apples"}`, "duration"},
 		{"number as duration", `{"run_time":5}`, "run_time"},
 		{"negative duration", `{"run_time":"-1s"}`, "negative"},
+		{"negative history delay", `{"history_delay":"-1s"}`, "negative"},
 		{"negative log time", `{"logs":[{"message":"m","at":"-1s"}]}`, "negative"},
 		{"too many tokens", `{"output_tokens":99999999}`, "at most"},
 		{"unknown step", `{"faults":[{"step":"sumbit"}]}`, "unknown step"},

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Server is a simulated fal: queue host, REST host and CDN in one, since their
-// paths don't collide. It is an [http.Handler], and can listen by itself. It is
+// Server is a simulated fal: queue host, REST host, CDN and platform API in one,
+// since their paths don't collide. It is an [http.Handler], and can listen by itself. It is
 // safe for concurrent use.
 type Server struct {
 	done chan struct{} // closed by Close
@@ -142,6 +142,14 @@ func (s *Server) RESTURL() string { return s.baseURL() }
 // CDNURL gives the base URL that file URLs begin with.
 func (s *Server) CDNURL() string { return s.baseURL() }
 
+// PlatformURL gives the base URL of the platform API, its version included.
+func (s *Server) PlatformURL() string {
+	if base := s.baseURL(); base != "" {
+		return base + platformPath
+	}
+	return ""
+}
+
 func (s *Server) baseURL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -187,7 +195,7 @@ func (s *Server) Reset() {
 	s.wake()
 }
 
-// ServeHTTP answers as fal's queue host, REST host or CDN would.
+// ServeHTTP answers as fal's queue host, REST host, CDN or platform API would.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
 		http.Error(w, "simulator closed", http.StatusServiceUnavailable)

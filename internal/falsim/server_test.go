@@ -258,7 +258,7 @@ func TestServeCommand(t *testing.T) {
 				t.Fatal(err)
 			}
 			var a Addresses
-			if err := json.Unmarshal(line, &a); err != nil || a.AdminURL != a.QueueURL+"/_falsim" || a.RESTURL == "" || a.CDNURL == "" {
+			if err := json.Unmarshal(line, &a); err != nil || a.AdminURL != a.QueueURL+"/_falsim" || a.RESTURL == "" || a.CDNURL == "" || a.PlatformURL != a.QueueURL+"/v1" {
 				t.Fatalf("line %s: %v", line, err)
 			}
 			tr := &http.Transport{}

@@ -47,6 +47,8 @@ type Requests struct {
 	Part              int `json:"part"`
 	Complete          int `json:"complete"`
 	File              int `json:"file"`
+	History           int `json:"history"`
+	Prices            int `json:"prices"`
 	Other             int `json:"other"`
 }
 
@@ -74,6 +76,10 @@ func (q *Requests) of(step Step) *int {
 		return &q.Complete
 	case StepFile:
 		return &q.File
+	case StepHistory:
+		return &q.History
+	case StepPrices:
+		return &q.Prices
 	}
 	return &q.Other
 }

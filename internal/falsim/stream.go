@@ -11,6 +11,14 @@ import (
 // pingEvery is fal's: a comment line keeps idle streams alive.
 const pingEvery = 15 * time.Second
 
+func wantsLogs(r *http.Request) bool {
+	switch r.URL.Query().Get("logs") {
+	case "1", "true", "True":
+		return true
+	}
+	return false
+}
+
 // stream serves the status stream: the present state at once, then each change
 // at its moment, and the end after COMPLETED.
 func (s *Server) stream(c *call, f *Fault) {
