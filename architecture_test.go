@@ -40,6 +40,7 @@ var keepers = map[string][]string{
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/time/rate":                {"falclient"},
 	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/jobs"},
+	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/google/uuid":                {"internal/jobs", "internal/falsim", "tools"},
 }
 

@@ -46,12 +46,16 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 		},
 		HideReasoning: in.IncludeReasoning != nil && !*in.IncludeReasoning,
 		Wait:          waitTime(in.WaitSeconds, defaultWait),
+		Host:          s.hostFrom(ctx),
 	}
 	job, err := s.jobs.Generate(ctx, req, jobProgress(ctx))
-	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, delivered) })
+	more := false
+	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, jobs.WasTold(delivered, more)) })
 	job.HideReasoning = req.HideReasoning
-	if job.Status == jobs.Completed {
-		return s.show(job, 0), nil // also where the call was ended a moment before
+	if job.Status == jobs.Completed { // also where the call was ended a moment before
+		out := s.show(job, 0)
+		more = out.NextOffset > 0
+		return out, nil
 	}
 	if err != nil {
 		return Job{}, ended(job, err)

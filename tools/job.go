@@ -71,17 +71,19 @@ func newJob(j jobs.Job, offset int) Job {
 		out.Error = &JobError{Code: string(f.Code), Message: f.Message}
 		notes = append(notes, f.Action)
 	}
-	out.Note = strings.Join(append(notes, out.nextStep(offset, len(answer))...), " ")
+	out.Note = strings.Join(append(notes, out.nextStep(offset, len(answer), j.OutputDropped)...), " ")
 	return out
 }
 
 // nextStep says what the caller should do with a job that has no failure.
-func (o *Job) nextStep(offset, length int) []string {
+func (o *Job) nextStep(offset, length int, dropped bool) []string {
 	switch {
 	case o.Status == string(jobs.InQueue) || o.Status == string(jobs.InProgress):
 		return []string{"Not finished. Call queue_status with this request_id and wait_seconds (45, say) to get the answer; do not submit it again."}
 	case o.NextOffset > 0:
 		return []string{fmt.Sprintf("There is more: call queue_status with this request_id and offset %d.", o.NextOffset)}
+	case dropped:
+		return []string{"The output was delivered before and is not kept (the server runs with --store=metadata)."}
 	case offset > 0 && offset >= length:
 		return []string{fmt.Sprintf("The offset is beyond the output, which has %d bytes.", length)}
 	case o.FinishReason == "length":

@@ -30,7 +30,8 @@ type ListInput struct {
 type List struct {
 	Jobs          []ListedJob `json:"jobs" jsonschema_description:"Newest first."`
 	NextCursor    string      `json:"next_cursor,omitempty" jsonschema_description:"Next page."`
-	SpentTodayUSD float64     `json:"spent_today_usd" jsonschema_description:"Estimate since 00:00 UTC."`
+	SpentTodayUSD float64     `json:"spent_today_usd" jsonschema_description:"Since 00:00 UTC."`
+	DayCapUSD     float64     `json:"day_cap_usd,omitempty" jsonschema_description:"Limit."`
 }
 
 // ListedJob is one row of queue_list.
@@ -63,7 +64,7 @@ func (s *service) list(ctx context.Context, in ListInput) (List, error) {
 	if err != nil {
 		return List{}, err
 	}
-	out := List{Jobs: make([]ListedJob, 0, len(page)), NextCursor: next, SpentTodayUSD: spent}
+	out := List{Jobs: make([]ListedJob, 0, len(page)), NextCursor: next, SpentTodayUSD: spent, DayCapUSD: s.jobs.DayCap()}
 	for _, j := range page {
 		row := ListedJob{
 			RequestID: j.RequestID, Status: string(shownStatus(j.Status)), Prompt: j.Preview,
@@ -99,6 +100,9 @@ func (l List) text() string {
 		fmt.Fprintf(&b, "More with cursor %s\n", l.NextCursor)
 	}
 	fmt.Fprintf(&b, "Spent today (UTC): about $%.6f", l.SpentTodayUSD)
+	if l.DayCapUSD > 0 {
+		fmt.Fprintf(&b, " of $%.2f", l.DayCapUSD)
+	}
 	return b.String()
 }
 

@@ -83,6 +83,18 @@ func callerFrom(ctx context.Context) string {
 	return name
 }
 
+// maxHost bounds what a program's name may take in the ledger, in bytes.
+const maxHost = 64
+
+// hostFrom is the program on the other side, as it names itself.
+func (s *service) hostFrom(ctx context.Context) string {
+	session, ok := server.ClientSessionFromContext(ctx).(server.SessionWithClientInfo)
+	if !ok {
+		return ""
+	}
+	return shorten(s.secrets.String(session.GetClientInfo().Name), maxHost)
+}
+
 // Declarations lists the tools as a host sees them.
 func Declarations() ([]mcp.Tool, error) {
 	all, err := All(Config{})

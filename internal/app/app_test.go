@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -57,6 +58,7 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { _ = sim.Close() })
 			env.Setenv("FAL_QUEUE_URL", url) // never fal itself
+			env.Setenv("NEMOTRON_MCP_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("GORACE", noRaceSleep)
 			env.Setenv("PLACEHOLDER", "${input:fal-key}")
 			return nil

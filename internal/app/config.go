@@ -4,13 +4,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
 
 	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/redact"
+)
+
+// What --store says.
+const (
+	storeMetadata = "metadata"
+	storeMemory   = "memory"
 )
 
 const (
@@ -28,6 +36,11 @@ type Options struct {
 	QueuePriority  string        `help:"Priority in fal's queue: normal or low." enum:"normal,low,," default:"" placeholder:"normal|low"`
 	StartTimeout   time.Duration `help:"Have fal give up a job that has not started by then (such as 90s)." placeholder:"DURATION"`
 	PayloadStorage string        `help:"Have fal store inputs and outputs, or not; the account's setting where not set." enum:"on,off,," default:"" placeholder:"on|off"`
+	StateDir       string        `help:"Folder of the ledger (default: the platform's folder for state)." type:"path" placeholder:"DIR"`
+	Store          string        `help:"What the ledger keeps: full; metadata (no prompts, no answers once delivered); memory (nothing on disk)." enum:"full,metadata,memory" default:"full" placeholder:"full|metadata|memory"`
+	MaxCostPerCall float64       `help:"Refuse a call that may cost more (USD)." placeholder:"USD"`
+	MaxCostPerDay  float64       `help:"Refuse calls with which the UTC day may cost more, all processes together (USD)." placeholder:"USD"`
+	Price          jobs.Prices   `help:"USD per 1,000 tokens of an endpoint, instead of fal's published price." placeholder:"ENDPOINT=USD"`
 	LogLevel       string        `help:"${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat      string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
 }
@@ -158,6 +171,14 @@ func (o *Options) environ() []string {
 		envPrefix + "_SAFETY_CHECKER=" + o.SafetyChecker,
 		envPrefix + "_QUEUE_PRIORITY=" + o.QueuePriority,
 		envPrefix + "_PAYLOAD_STORAGE=" + o.PayloadStorage,
+		envPrefix + "_STATE_DIR=" + o.StateDir,
+		envPrefix + "_STORE=" + o.Store,
+	}
+	if o.MaxCostPerCall != 0 {
+		env = append(env, envPrefix+"_MAX_COST_PER_CALL="+strconv.FormatFloat(o.MaxCostPerCall, 'f', -1, 64))
+	}
+	if o.MaxCostPerDay != 0 {
+		env = append(env, envPrefix+"_MAX_COST_PER_DAY="+strconv.FormatFloat(o.MaxCostPerDay, 'f', -1, 64))
 	}
 	if o.StartTimeout != 0 {
 		env = append(env, envPrefix+"_START_TIMEOUT="+o.StartTimeout.String())

@@ -40,7 +40,7 @@ func (c *demoCommand) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		env = append(env, "FAL_KEY=simulated-key", "FAL_QUEUE_URL="+url)
+		env = append(env, "FAL_KEY=simulated-key", "FAL_QUEUE_URL="+url, envPrefix+"_STORE="+storeMemory)
 		fmt.Fprintln(s.Out, "No FAL_KEY is set: running on the embedded simulator. Answers are simulated, nothing is billed.")
 	} else {
 		fmt.Fprintf(s.Out, "FAL_KEY is set: running on %s. On fal this is one paid job, of less than a cent.\n", cmp.Or(s.opts.QueueURL, defaultQueueURL))

@@ -43,8 +43,17 @@ func (s *session) build() (*house, error) {
 	if err != nil {
 		return nil, &configError{err.Error(), "Check FAL_KEY and FAL_QUEUE_URL (--queue-url)."}
 	}
-	manager := jobs.New(fal, jobs.NewMemory(), jobs.Options{
-		Prices: jobs.DefaultPrices(), Submit: submit, SafetyChecker: onOff(s.opts.SafetyChecker),
+	prices, err := s.opts.prices()
+	if err != nil {
+		return nil, err
+	}
+	if s.opts.MaxCostPerCall < 0 || s.opts.MaxCostPerDay < 0 {
+		return nil, &configError{"a cap on the cost is below 0", "Give --max-cost-per-call and --max-cost-per-day in USD, or leave them out."}
+	}
+	ledger := jobs.NewLazy(func() (jobs.Ledger, error) { return s.opts.openLedger(log) })
+	manager := jobs.New(fal, ledger, jobs.Options{
+		Prices: prices, Submit: submit, SafetyChecker: onOff(s.opts.SafetyChecker),
+		MaxCostPerCall: s.opts.MaxCostPerCall, MaxCostPerDay: s.opts.MaxCostPerDay, MetadataOnly: s.opts.Store == storeMetadata,
 		KnowsKey: key != "", OneCaller: true, Mask: secrets.String, Log: log,
 	})
 	srv, err := tools.NewServer(tools.Config{Version: s.version, Jobs: manager, Secrets: secrets, Log: log})

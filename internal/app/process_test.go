@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -49,13 +50,14 @@ func (l *lockedBuffer) String() string {
 }
 
 // environ is the caller's environment without what configures the program: a
-// key of the caller's would have the tests run on fal, and be billed.
-func environ(settings ...string) []string {
+// key of the caller's would have the tests run on fal, and be billed. The ledger
+// is one of its own.
+func environ(t *testing.T, settings ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(setting string) bool {
 		name, _, _ := strings.Cut(strings.ToUpper(setting), "=")
 		return strings.HasPrefix(name, "FAL_") || strings.HasPrefix(name, "NEMOTRON_MCP_")
 	})
-	return append(append(env, childEnv+"=1", "GORACE="+noRaceSleep), settings...)
+	return append(append(env, childEnv+"=1", "GORACE="+noRaceSleep, "NEMOTRON_MCP_STATE_DIR="+stateDir(t)), settings...)
 }
 
 func startSimulator(t *testing.T, script falsim.Script) *falsim.Server {
@@ -79,7 +81,7 @@ func startProcess(t *testing.T, sim *falsim.Server, read bool, settings ...strin
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // against a hang only
 	t.Cleanup(cancel)
 	p := &process{t: t, cmd: exec.CommandContext(ctx, self), lines: make(chan string, 4096), stderr: &lockedBuffer{}}
-	p.cmd.Env = append(environ("FAL_KEY="+testKey, "FAL_QUEUE_URL="+sim.QueueURL()), settings...)
+	p.cmd.Env = append(environ(t, "FAL_KEY="+testKey, "FAL_QUEUE_URL="+sim.QueueURL()), settings...)
 	p.cmd.Stderr = p.stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -208,4 +210,10 @@ func TestThousandCallsInFlight(t *testing.T) {
 	if s := sim.Stats(); s.Accepted != calls || s.Billed != calls {
 		t.Errorf("accepted %d, billed %d; want %d each", s.Accepted, s.Billed, calls)
 	}
+}
+
+// stateDir is a folder for a ledger, as the program would make it.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "state")
 }

@@ -25,6 +25,9 @@ const (
 	// makes much garbage around it, and what is collected is processor time that
 	// calls wait for.
 	gcPercent = 200
+	// collectDelay is how long after the start the ledger is looked through, unless
+	// a call does so first.
+	collectDelay = 2 * time.Second
 	// exitTime is left for the way out.
 	exitTime = 200 * time.Millisecond
 )
@@ -42,6 +45,12 @@ func (c *serveCommand) Run(s *session) error {
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if s.opts.ledgerExists() {
+		// What a process of before has left is brought home before fal deletes it,
+		// also where this one is asked for nothing; not while the host waits for it
+		// to start.
+		defer time.AfterFunc(collectDelay, h.jobs.Collect).Stop()
 	}
 	in := &endNoting{r: s.In}
 	stdio := transport.Stdio{Server: h.server, Log: h.log, Mask: h.secrets.Bytes, Grace: grace}

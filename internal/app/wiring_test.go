@@ -24,7 +24,7 @@ func command(t *testing.T, settings []string, args ...string) (stdout, stderr st
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), self, args...)
-	cmd.Env = environ(settings...)
+	cmd.Env = environ(t, settings...)
 	var out, log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &log
 	err = cmd.Run()

@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -40,6 +41,8 @@ type bench struct {
 	binary string
 	quick  bool
 	sim    *falsim.Server
+	state  string // folder of the servers' ledger
+	store  string // what --store says; empty for the default
 }
 
 func run(binary string, quick bool, names []string) error {
@@ -48,7 +51,12 @@ func run(binary string, quick bool, names []string) error {
 	if _, err := sim.Start(); err != nil {
 		return err
 	}
-	b := &bench{binary: binary, quick: quick, sim: sim}
+	state, err := os.MkdirTemp("", "nemotron-mcp-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(state)
+	b := &bench{binary: binary, quick: quick, sim: sim, state: state}
 	for _, m := range []struct {
 		name string
 		run  func() error
@@ -72,7 +80,8 @@ func (b *bench) times(n int) int {
 }
 
 func (b *bench) server() (*peer, error) {
-	return startPeer(b.binary, []string{"serve"}, "FAL_KEY=bench-key-0123456789", "FAL_QUEUE_URL="+b.sim.QueueURL(), "NEMOTRON_MCP_LOG_LEVEL=error")
+	return startPeer(b.binary, []string{"serve"}, "FAL_KEY=bench-key-0123456789", "FAL_QUEUE_URL="+b.sim.QueueURL(),
+		"NEMOTRON_MCP_LOG_LEVEL=error", "NEMOTRON_MCP_STATE_DIR="+filepath.Join(b.state, "ledger"), "NEMOTRON_MCP_STORE="+b.store)
 }
 
 func (b *bench) bare() (*peer, error)  { return b.baseline("bare") }

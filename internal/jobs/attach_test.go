@@ -5,7 +5,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/falsim"
 )
 
@@ -13,8 +12,8 @@ import (
 // either attaches to the first one's job or pays for its own.
 func TestAttach(t *testing.T) {
 	t.Parallel()
-	deliver := func(r *rig, first Job) { r.m.Settle(first, true) }
-	drop := func(r *rig, first Job) { r.m.Settle(first, false) }
+	deliver := func(r *rig, first Job) { r.m.Settle(first, ToldAll) }
+	drop := func(r *rig, first Job) { r.m.Settle(first, NotTold) }
 	for _, tc := range []struct {
 		name    string
 		run     time.Duration // of each job
@@ -28,33 +27,33 @@ func TestAttach(t *testing.T) {
 	}{
 		{name: "handed back and unfinished", run: time.Minute, between: deliver, attach: true, status: Completed},
 		{name: "handed back and finished since", run: 5 * time.Second, attach: true, status: Completed, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			time.Sleep(time.Minute)
 		}},
 		{name: "finished before the hand-back was written", run: 5 * time.Second, attach: true, status: Completed, between: func(r *rig, first Job) {
 			time.Sleep(time.Minute)
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 		}},
 		{name: "the response was dropped", first: time.Minute, between: drop, attach: true, status: Completed},
 		{name: "delivered", first: time.Minute, between: deliver, status: Completed},
 		{name: "handed back, then delivered by queue_status", run: 5 * time.Second, status: Completed, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			r.status(first.RequestID, time.Minute)
 		}},
 		{name: "handed back, then dropped by queue_status", run: 5 * time.Second, attach: true, status: Completed, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			job, err := r.m.Status(r.ctx, me, first.RequestID, time.Minute, nil)
 			if err != nil {
 				r.t.Fatalf("Status: %v", err)
 			}
-			r.m.Settle(job, false)
+			r.m.Settle(job, NotTold)
 		}},
 		{name: "the first call is still being answered", first: time.Minute, between: func(*rig, Job) {}, status: Completed},
 		{name: "queue_status waits for it", run: time.Minute, status: Completed, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			r.calls.Go(func() {
 				job, _ := r.m.Status(r.ctx, me, first.RequestID, 2*time.Minute, nil)
-				r.m.Settle(job, false)
+				r.m.Settle(job, NotTold)
 			})
 			synctest.Wait()
 		}},
@@ -73,40 +72,40 @@ func TestAttach(t *testing.T) {
 		{name: "another wait", run: time.Minute, between: deliver, second: func(q *Request) { q.Wait = time.Hour }, attach: true, status: Completed},
 		{name: "reasoning hidden", run: time.Minute, between: deliver, second: func(q *Request) { q.HideReasoning = true }, attach: true, status: Completed},
 		{name: "just within 10 minutes", between: func(r *rig, first Job) {
-			r.m.Settle(first, false)
+			r.m.Settle(first, NotTold)
 			time.Sleep(10*time.Minute - time.Millisecond)
 		}, first: time.Minute, attach: true, status: Completed},
 		{name: "older than 10 minutes", between: func(r *rig, first Job) {
-			r.m.Settle(first, false)
+			r.m.Settle(first, NotTold)
 			time.Sleep(10*time.Minute + time.Millisecond)
 		}, first: time.Minute, status: Completed},
 		{name: "failed", first: time.Minute, between: drop, status: Completed, faults: []falsim.Fault{
 			{Step: falsim.StepJob, Kind: falsim.Fail, Error: "boom", ErrorType: "runner_disconnected", Times: 1},
 		}},
 		{name: "cancelled", run: time.Minute, status: Completed, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			time.Sleep(time.Second)
 			job, _, err := r.m.Cancel(r.ctx, me, first.RequestID)
 			if err != nil || job.Status != Cancelled {
 				r.t.Fatalf("Cancel: %s, %v", job.Status, err)
 			}
-			r.m.Settle(job, false)
+			r.m.Settle(job, NotTold)
 		}},
 		{name: "cancelled by somebody else", first: time.Minute, between: drop, status: Completed, faults: []falsim.Fault{
 			{Step: falsim.StepJob, Kind: falsim.Fail, Error: "cancelled", ErrorType: "client_cancelled", Times: 1},
 		}},
 		{name: "a cancel that the runner ignores", run: time.Minute, ignore: true, status: Completed, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			job, _, _ := r.m.Cancel(r.ctx, me, first.RequestID)
-			r.m.Settle(job, true)
+			r.m.Settle(job, ToldAll)
 		}},
 		{name: "a cancel that fal has not answered", run: time.Minute, status: Completed, faults: []falsim.Fault{
 			{Step: falsim.StepCancel, Delay: 3 * time.Second},
 		}, between: func(r *rig, first Job) {
-			r.m.Settle(first, true)
+			r.m.Settle(first, ToldAll)
 			r.calls.Go(func() {
 				job, _, _ := r.m.Cancel(r.ctx, me, first.RequestID)
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 			})
 			synctest.Wait()
 		}},
@@ -137,25 +136,6 @@ func TestAttach(t *testing.T) {
 	}
 }
 
-// An unfinished row that this process does not watch may be watched by another
-// one, with a caller of its own.
-func TestUnwatchedRowIsNotAttachedTo(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newRig(t, falsim.Script{}, setup{})
-		hash, err := inputHash(prompt("p", 0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		theirs := Job{ID: "theirs", Caller: me, InputHash: hash, Endpoint: falclient.Nemotron, Status: InProgress, Created: time.Now()}
-		if err := r.ledger.Insert(t.Context(), theirs); err != nil {
-			t.Fatal(err)
-		}
-		if job := r.generate(prompt("p", time.Minute)); job.ID == theirs.ID || job.Status != Completed {
-			t.Errorf("got %s, %s", job.ID, job.Status)
-		}
-	})
-}
-
 func TestAttachTakesTheLastWishForReasoning(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -166,7 +146,7 @@ func TestAttachTakesTheLastWishForReasoning(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := newRig(t, falsim.Script{RunTime: tc.run}, setup{})
-				r.m.Settle(r.generate(prompt("p", tc.wait)), false)
+				r.m.Settle(r.generate(prompt("p", tc.wait)), NotTold)
 				again := prompt("p", 2*time.Minute)
 				again.HideReasoning = true
 				if job := r.generate(again); !job.HideReasoning {
@@ -203,7 +183,7 @@ func TestManyIdenticalCallsSettledAtOnce(t *testing.T) {
 		for range calls {
 			r.calls.Go(func() {
 				job, err := r.m.Generate(r.ctx, prompt("p", time.Minute), nil)
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				if err != nil || job.Status != Completed {
 					t.Errorf("%s, %v", job.Status, err)
 				}
@@ -260,14 +240,14 @@ func TestUnknownIsToldAgainUntilDelivered(t *testing.T) {
 		}}, setup{})
 		first := r.generate(prompt("p", time.Minute))
 		r.is(first, Unknown, SubmitUnknown)
-		r.m.Settle(first, false)
+		r.m.Settle(first, NotTold)
 		second := r.generate(prompt("p", time.Minute))
 		if second.ID != first.ID {
 			t.Error("it was submitted again before anybody knew of the first one")
 		}
 		r.is(second, Unknown, SubmitUnknown)
 		r.count(1, 1)
-		r.m.Settle(second, true)
+		r.m.Settle(second, ToldAll)
 		third := r.generate(prompt("p", time.Minute))
 		r.is(third, Completed, "")
 		r.count(2, 2)
@@ -285,7 +265,7 @@ func TestCallAfterACancelIsNew(t *testing.T) {
 		synctest.Wait()
 		call.stop()
 		first, _ := call.wait()
-		r.m.Settle(first, false)
+		r.m.Settle(first, NotTold)
 		second := r.generate(prompt("p", 10*time.Minute))
 		if second.ID == first.ID {
 			t.Error("attached to a job that is being cancelled")
@@ -302,7 +282,7 @@ func TestAnswerThatBeatTheCancelIsKept(t *testing.T) {
 		synctest.Wait()
 		call.stop()
 		first, _ := call.wait()
-		r.m.Settle(first, false)
+		r.m.Settle(first, NotTold)
 		time.Sleep(time.Minute)
 		second := r.generate(prompt("p", time.Minute))
 		if second.ID != first.ID {

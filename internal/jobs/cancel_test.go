@@ -70,7 +70,7 @@ func TestCancel(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r := newRig(t, tc.script, setup{})
 				handed := r.generate(prompt("p", 0))
-				r.m.Settle(handed, true)
+				r.m.Settle(handed, ToldAll)
 				time.Sleep(max(tc.after, time.Second))
 				job, outcome, err := r.m.Cancel(t.Context(), me, handed.RequestID)
 				if err != nil || outcome != tc.outcome {
@@ -88,7 +88,7 @@ func TestCancel(t *testing.T) {
 				if tc.status == Completed && job.Output == "" {
 					t.Error("the answer was lost")
 				}
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				time.Sleep(time.Minute)
 				r.is(r.status(handed.RequestID, 0), tc.later, tc.code)
 				if st := r.sim.Stats(); st.Billed != tc.billed || st.Requests.Cancel != tc.puts {
@@ -123,7 +123,7 @@ func TestCancelThatFailsCanBeRepeated(t *testing.T) {
 				if job.Status != InProgress {
 					t.Errorf("job is %s", job.Status)
 				}
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				time.Sleep(10 * time.Second)
 				job, outcome, err := r.m.Cancel(t.Context(), me, handed.RequestID)
 				if err != nil || outcome != falclient.CancelRequested {
@@ -158,7 +158,7 @@ func TestCancelsAtOnceAreOne(t *testing.T) {
 							t.Errorf("%q, %v", outcome, err)
 						}
 						r.is(job, Cancelled, JobCancelled)
-						r.m.Settle(job, true)
+						r.m.Settle(job, ToldAll)
 					})
 				}
 				r.calls.Wait()
@@ -180,7 +180,7 @@ func TestCancelAgainAfterTheEnd(t *testing.T) {
 				t.Errorf("cancel %d: %q, %v", i+1, outcome, err)
 			}
 			r.is(job, Cancelled, JobCancelled)
-			r.m.Settle(job, true)
+			r.m.Settle(job, ToldAll)
 		}
 		r.count(1, 0)
 	})
@@ -198,7 +198,7 @@ func TestEndOfACancelCall(t *testing.T) {
 		if err == nil || time.Since(began) != time.Second {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
-		r.m.Settle(job, false)
+		r.m.Settle(job, NotTold)
 		time.Sleep(time.Minute)
 		r.is(r.rows()[0], Cancelled, JobCancelled)
 	})

@@ -18,6 +18,7 @@ const (
 	InvalidInput        Code = "INVALID_INPUT"
 	AuthFailed          Code = "AUTH_FAILED"
 	BalanceExhausted    Code = "BALANCE_EXHAUSTED"
+	BudgetExceeded      Code = "BUDGET_EXCEEDED"
 	RateLimited         Code = "RATE_LIMITED"
 	ContentBlocked      Code = "CONTENT_BLOCKED"
 	JobNotFound         Code = "JOB_NOT_FOUND"
@@ -31,12 +32,14 @@ const (
 
 // Error is a failure told to the one who must act on it.
 type Error struct {
-	Code       Code
-	Message    string        // what happened
-	Action     string        // what to do next
-	Retryable  bool          // whether the same call may succeed later
-	RetryAfter time.Duration // 0 where nobody said
-	RequestID  string
+	Code       Code          `json:"code"`
+	Message    string        `json:"message"`                           // what happened
+	Action     string        `json:"action,omitempty"`                  // what to do next
+	Retryable  bool          `json:"retryable,omitempty"`               // whether the same call may succeed later
+	RetryAfter time.Duration `json:"retry_after_nanoseconds,omitempty"` // 0 where nobody said
+	RequestID  string        `json:"request_id,omitempty"`
+
+	free bool // fal bills nothing for the job that failed so
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
@@ -160,6 +163,32 @@ func contentBlocked(api *falclient.APIError) *Error {
 	}
 }
 
+// notBilled reports whether a job that failed so is known to cost nothing: fal
+// bills no 5xx. A refusal by the model may have taken its time.
+func notBilled(f *Error) bool { return f.free }
+
+// overCallCap and overDayCap are the refusals of the operator's caps.
+func overCallCap(worst, most float64) *Error {
+	return &Error{
+		Code:    BudgetExceeded,
+		Message: fmt.Sprintf("This call may cost up to $%.4f, and the cap for one call is $%.4f. Nothing was submitted.", worst, most),
+		Action:  "Send less text or a smaller max_tokens, or ask the operator for a higher --max-cost-per-call.",
+	}
+}
+
+func overDayCap(worst, spent, most float64, now time.Time) *Error {
+	now = now.UTC()
+	reset := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, time.UTC)
+	return &Error{
+		Code: BudgetExceeded,
+		Message: fmt.Sprintf("This call may cost up to $%.4f; $%.4f of the day's cap of $%.4f is left ($%.4f is spent or reserved by calls under way). Nothing was submitted.",
+			worst, max(most-spent, 0), most, spent),
+		Action: fmt.Sprintf("The cap starts anew at %s (in %s). Until then send less text or a smaller max_tokens, wait for calls under way to end, or ask the operator for a higher --max-cost-per-day.",
+			reset.Format(time.RFC3339), reset.Sub(now).Round(time.Minute)),
+		RetryAfter: reset.Sub(now),
+	}
+}
+
 // cancelledType is the error type of a request that was cancelled.
 const cancelledType = "client_cancelled"
 
@@ -178,10 +207,11 @@ func outcomeFailure(api *falclient.APIError) *Error {
 		}
 	}
 	f := &Error{
-		Code: JobFailed, Message: api.Error(), RequestID: api.RequestID, Retryable: true,
+		Code: JobFailed, Message: api.Error(), RequestID: api.RequestID, Retryable: true, free: true,
 		Action: "fal does not bill a job that failed with a 5xx. Call nemotron_generate again.",
 	}
 	if api.StatusCode < 500 {
+		f.free = false
 		f.Action = "Call nemotron_generate again if the answer is still needed; that is a new, paid job."
 	}
 	return f

@@ -182,7 +182,7 @@ func (r *rig) handBack(text string) Job {
 	if job.RequestID == "" || job.Status.Finished() {
 		r.t.Fatalf("handed back as %s with request_id %q", job.Status, job.RequestID)
 	}
-	r.m.Settle(job, true)
+	r.m.Settle(job, ToldAll)
 	return job
 }
 
@@ -193,7 +193,7 @@ func (r *rig) status(id string, wait time.Duration) Job {
 	if err != nil {
 		r.t.Fatalf("Status: %v", err)
 	}
-	r.m.Settle(job, true)
+	r.m.Settle(job, ToldAll)
 	return job
 }
 
@@ -230,6 +230,11 @@ func (r *rig) rows() []Job {
 	rows, err := r.ledger.Ledger.List(r.ctx, Query{Caller: me, Limit: 1 << 20})
 	if err != nil {
 		r.t.Fatalf("List: %v", err)
+	}
+	for i, row := range rows { // a list leaves out the outputs
+		if rows[i], _, err = r.ledger.Claim(r.ctx, row.ID); err != nil {
+			r.t.Fatalf("Claim: %v", err)
+		}
 	}
 	return rows
 }

@@ -20,14 +20,16 @@ type live struct {
 
 	submitting context.Context // ends when the job is not to be submitted any more
 	stopSubmit context.CancelFunc
-	watching   context.Context // ends when nobody need watch any more
-	stopWatch  context.CancelFunc
+	prompt     string // its first characters, which no message may repeat
 
 	accounted sync.Once // the line in the log
 
 	writing sync.Mutex // held while a change is written to the ledger and here
 
 	mu        sync.Mutex
+	watching  context.Context // ends when nobody need watch any more, or another process may
+	stopWatch context.CancelFunc
+	left      bool // nobody need watch any more
 	job       Job
 	changed   chan struct{} // closed and replaced at each change that somebody waits for
 	curious   int           // waiters that want each change, not only the end
@@ -48,7 +50,7 @@ const (
 )
 
 func newLive(job Job, endpoint falclient.Endpoint) *live {
-	l := &live{id: job.ID, endpoint: endpoint, job: job, changed: make(chan struct{})}
+	l := &live{id: job.ID, endpoint: endpoint, job: job, prompt: job.Preview, changed: make(chan struct{})}
 	l.submitting, l.stopSubmit = context.WithCancel(context.Background())
 	l.watching, l.stopWatch = context.WithCancel(context.Background())
 	return l
@@ -99,9 +101,8 @@ func (l *live) wait(ctx context.Context, timer <-chan time.Time, onChange func(J
 		defer l.wantChanges()()
 	}
 	for due := false; ; {
-		letGo := l.watching.Err() != nil // asked first: the watcher tells the end before it goes
 		l.mu.Lock()
-		job, changed, refused := l.job, l.changed, l.refused
+		job, changed, refused, letGo, watching := l.job, l.changed, l.refused, l.left, l.watching
 		l.mu.Unlock()
 		if job.Status.Finished() || refused != nil || letGo || due && job.Status != Submitting {
 			return job, nil
@@ -114,7 +115,7 @@ func (l *live) wait(ctx context.Context, timer <-chan time.Time, onChange func(J
 		case <-timer:
 			due = true
 			defer l.wantChanges()() // of SUBMITTING; the timer fires once
-		case <-l.watching.Done():
+		case <-watching.Done():
 		case <-ctx.Done():
 			return l.snapshot(), context.Cause(ctx)
 		}
@@ -190,7 +191,49 @@ func (l *live) cancelWanted() bool {
 // abandon stops the watching; the job runs on at fal.
 func (l *live) abandon() {
 	l.stopSubmit()
+	l.leave()
+}
+
+// leave ends the watching for good.
+func (l *live) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.left = true
 	l.stopWatch()
+}
+
+// yield ends the present watching, because another process may have become the
+// one to watch.
+func (l *live) yield() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.left {
+		return
+	}
+	l.stopWatch()
+	l.watching, l.stopWatch = context.WithCancel(context.Background())
+}
+
+// letGo reports whether nobody need watch any more.
+func (l *live) letGo() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.left
+}
+
+// context is that of the present watching.
+func (l *live) context() context.Context {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.watching
+}
+
+// refresh takes over the ledger's row, which another process may have written.
+func (l *live) refresh(row Job) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	row.advance(l.snapshot())
+	l.set(row)
 }
 
 // refuse records that fal lastingly refuses to let the job be read; nil that
@@ -216,7 +259,7 @@ func (l *live) trouble() error {
 	case l.refused != nil:
 		told = *l.refused
 		told.Action += " The job was taken and goes on: call queue_status with this request_id after that; do not submit it again."
-	case l.watching.Err() != nil:
+	case l.left:
 		told = Error{
 			Code: UpstreamUnavailable, Retryable: true,
 			Message: "The server is shutting down and no longer watches this job, which may go on at fal.",

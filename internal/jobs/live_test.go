@@ -39,7 +39,7 @@ func TestHandBack(t *testing.T) {
 				if took := time.Since(began); took != tc.after || job.Status != tc.status || job.RequestID == "" {
 					t.Errorf("after %v: %s with request_id %q", took, job.Status, job.RequestID)
 				}
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				time.Sleep(time.Hour) // nobody asks, and fal forgets it
 				if n := r.sim.Stats().Requests.Result; n != 1 {
 					t.Errorf("the result was read %d times by then", n)
@@ -104,7 +104,7 @@ func TestHostsCancelEndsTheJob(t *testing.T) {
 				if !errors.Is(err, context.Canceled) || call.took != tc.took || job.Status != tc.job {
 					t.Errorf("after %v: %s, %v; want after %v: %s", call.took, job.Status, err, tc.took, tc.job)
 				}
-				r.m.Settle(job, false)
+				r.m.Settle(job, NotTold)
 				time.Sleep(time.Minute)
 				if row := r.rows()[0]; row.Status != tc.row {
 					t.Errorf("the row is %s, want %s", row.Status, tc.row)
@@ -152,7 +152,7 @@ func TestCancelIsBounded(t *testing.T) {
 		synctest.Wait()
 		call.stop()
 		job, _ := call.wait()
-		r.m.Settle(job, false)
+		r.m.Settle(job, NotTold)
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if had != cancelTime {
@@ -172,7 +172,7 @@ func TestHandedBackJobOutlivesItsCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.m.Settle(job, false)
+		r.m.Settle(job, NotTold)
 		r.is(r.status(job.RequestID, 2*time.Minute), Completed, "")
 		if n := r.sim.Stats().Requests.Cancel; n != 0 {
 			t.Errorf("%d cancels", n)
@@ -205,7 +205,7 @@ func TestResultAndCancelAtTheSameMoment(t *testing.T) {
 			ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
 			defer stop()
 			job, _ := r.m.Generate(ctx, prompt("p", time.Minute), nil)
-			r.m.Settle(job, false)
+			r.m.Settle(job, NotTold)
 			want := Completed
 			if r.sim.Stats().Cancelled == 1 {
 				want = Cancelled
@@ -290,7 +290,7 @@ func TestRefusalIsTakenBack(t *testing.T) {
 		if code(err) != AuthFailed || err.(*Error).RequestID != "req-1" || job.Status != InQueue {
 			t.Fatalf("%s, %v", job.Status, err)
 		}
-		r.m.Settle(job, true)
+		r.m.Settle(job, ToldAll)
 		time.Sleep(time.Second)
 		if job := r.status("req-1", 0); job.Status != InProgress {
 			t.Errorf("then: %s", job.Status)

@@ -57,7 +57,12 @@ type Options struct {
 	OneCaller bool
 	// Mask hides secrets in what the ledger keeps of a prompt; nil hides none.
 	Mask func(string) string
-	Log  zerolog.Logger
+	// MaxCostPerCall and MaxCostPerDay are caps in USD on the worst case of a call
+	// and on what all jobs of a UTC day count; 0 is none.
+	MaxCostPerCall, MaxCostPerDay float64
+	// MetadataOnly keeps no prompt, and no output once it was delivered.
+	MetadataOnly bool
+	Log          zerolog.Logger
 }
 
 // Manager runs jobs. It is safe for concurrent use.
@@ -66,7 +71,12 @@ type Manager struct {
 	ledger Ledger
 	opts   Options
 
-	workers *workers.Pool // of the watchers and of the cancels
+	workers *workers.Pool  // of the watchers and of the cancels
+	inputs  [64]sync.Mutex // one call of an input at a time looks for its job
+	tending sync.Once
+	ending  context.Context // of Close
+	end     context.CancelFunc
+	trouble string // of the last round; its goroutine's own
 
 	mu     sync.Mutex
 	closed bool
@@ -75,16 +85,19 @@ type Manager struct {
 
 // New makes a manager. It starts nothing.
 func New(fal Fal, ledger Ledger, opts Options) *Manager {
-	return &Manager{fal: fal, ledger: ledger, opts: opts, workers: workers.New(keptWorkers), live: map[string]*live{}}
+	m := &Manager{fal: fal, ledger: ledger, opts: opts, workers: workers.New(keptWorkers), live: map[string]*live{}}
+	m.ending, m.end = context.WithCancel(context.Background())
+	return m
 }
 
 // Close stops watching and waits for the goroutines, at most until ctx ends.
 // Cancels that are under way are let finish. Jobs that run on at fal stay
-// unfinished in the ledger, and calls that still wait for one return with an
-// *Error. From then on every call is refused.
+// unfinished in the ledger, which is closed too, and calls that still wait for
+// one return with an *Error. From then on every call is refused.
 func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
+	m.end()
 	for _, l := range m.live {
 		if !l.cancelWanted() {
 			l.abandon()
@@ -96,7 +109,7 @@ func (m *Manager) Close(ctx context.Context) error {
 	go func() { m.workers.Wait(); close(done) }()
 	select {
 	case <-done:
-		return nil
+		return m.ledger.Close()
 	case <-ctx.Done():
 	}
 	// What was paid for is accounted for, even where its end is not known.
@@ -156,38 +169,69 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	if m.opts.SafetyChecker != nil {
 		req.Input.EnableSafetyChecker = m.opts.SafetyChecker
 	}
-	hash, err := inputHash(req)
-	if err != nil {
-		return nil, &Error{Code: Internal, Message: err.Error()}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return nil, shuttingDown()
-	}
-	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
-		return l, err
-	}
 	if _, err := falclient.ParseEndpoint(req.Endpoint); err != nil {
 		return nil, &Error{Code: Internal, Message: err.Error()}
 	}
+	sent, err := sentHash(req.Endpoint, req.Input)
+	if err != nil {
+		return nil, &Error{Code: Internal, Message: err.Error()}
+	}
+	if m.isClosed() {
+		return nil, shuttingDown()
+	}
+	m.tend()
+	hash := inputHash(sent, req.WebhookURL)
+	input := &m.inputs[hash[0]%byte(len(m.inputs))]
+	input.Lock()
+	defer input.Unlock()
+	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
+		return l, err
+	}
 	job := Job{
-		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Endpoint: req.Endpoint,
-		InputHash: hash, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt), Preview: m.preview(req.Input.Prompt),
+		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Host: req.Host, Endpoint: req.Endpoint,
+		InputHash: hash, SentHash: sent, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt),
+		Preview:  m.preview(req.Input.Prompt),
 		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
-		Status: Submitting, Created: time.Now(),
+		Status: Submitting, Created: time.Now(), CountedUSD: m.opts.Prices.WorstCase(req.Endpoint, req.Input),
 	}
-	if err := m.ledger.Insert(ctx, job); err != nil {
-		return nil, ledgerFailure("written, so nothing was submitted", err)
+	if err := m.insert(ctx, job); err != nil {
+		return nil, err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	l := m.join(job)
+	if m.closed {
+		m.forgo(l)
+		return nil, shuttingDown()
+	}
 	m.start(l, func() {
-		if m.submit(l, req) {
-			m.watch(l)
+		if m.submit(l, req) && !m.watch(l) {
+			m.attend(l)
 		}
 		m.audit(l, "submission")
 	})
 	return l, nil
+}
+
+// insert writes a job's row, within the caps.
+func (m *Manager) insert(ctx context.Context, job Job) error {
+	if most := m.opts.MaxCostPerCall; most > 0 && nano(job.CountedUSD) > nano(most) {
+		return overCallCap(job.CountedUSD, most)
+	}
+	err := m.ledger.Insert(ctx, job, m.opts.MaxCostPerDay)
+	if over := new(OverCapError); errors.As(err, &over) {
+		return overDayCap(job.CountedUSD, over.SpentUSD, m.opts.MaxCostPerDay, time.Now())
+	}
+	if err != nil {
+		return ledgerFailure("written, so nothing was submitted", err)
+	}
+	return nil
+}
+
+// forgo ends a job whose row was written while Close began. m.mu is held.
+func (m *Manager) forgo(l *live) {
+	delete(m.live, l.id)
+	m.finish(l, Cancelled, cancelled("The server was shutting down; nothing was submitted or billed."))
 }
 
 // start runs a job's watcher. m.mu is held.
@@ -209,17 +253,17 @@ func shuttingDown() *Error {
 
 // undelivered finds a job with the same input that nobody waits for and whose
 // end the host never got; nil where there is none. Where the ledger can't tell,
-// it is an error: the job may be there, and paid for. m.mu is held, so no other
-// call can take it too.
+// it is an error: the job may be there, and paid for. The input's lock is held,
+// so no other call can take it too.
 func (m *Manager) undelivered(ctx context.Context, req Request, hash string) (*live, error) {
 	job, err := m.ledger.Undelivered(ctx, req.Caller, hash, time.Now().Add(-attachWindow), func(j Job) bool {
 		if j.CancelRequested && j.Status != Completed || j.Status == Failed || j.Status == Cancelled {
 			return false
 		}
-		if l := m.live[j.ID]; l != nil {
-			return l.waiters == 0 && !l.cancelWanted()
-		}
-		return j.Status.Finished()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l := m.live[j.ID]
+		return l == nil || l.waiters == 0 && !l.cancelWanted()
 	})
 	if errors.Is(err, ErrNoJob) {
 		return nil, nil
@@ -227,9 +271,23 @@ func (m *Manager) undelivered(ctx context.Context, req Request, hash string) (*l
 	if err != nil {
 		return nil, ledgerFailure("read, so nothing was submitted", err)
 	}
-	l := m.join(job)
-	if job.HideReasoning != req.HideReasoning {
+	l, err := m.pickUp(job)
+	if err == nil && job.HideReasoning != req.HideReasoning {
 		m.note(l, func(j *Job) { j.HideReasoning = req.HideReasoning })
+	}
+	return l, err
+}
+
+// pickUp joins a job of the ledger's, and sees to it that it is followed.
+func (m *Manager) pickUp(job Job) (*live, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, shuttingDown()
+	}
+	l := m.join(job)
+	if !l.running && !l.snapshot().Status.Finished() {
+		m.start(l, func() { m.resume(l) })
 	}
 	return l, nil
 }
@@ -255,27 +313,62 @@ func (m *Manager) join(job Job) *live {
 }
 
 // Settle ends the wait for a job that Generate, Status or Cancel returned, and
-// says whether it was written to the host. Once a job's end was, an identical
-// call is a new one.
-func (m *Manager) Settle(job Job, delivered bool) {
+// says whether it was written to the host, all of it or the first pages. Once a
+// job's end was, an identical call is a new one.
+func (m *Manager) Settle(job Job, told Told) {
 	if job.ID == "" {
 		return
 	}
-	if delivered && job.Status.Finished() {
-		_, err := m.ledger.Update(context.Background(), job.ID, func(j *Job) {
+	m.mu.Lock()
+	l := m.live[job.ID]
+	last := false
+	if l != nil {
+		l.waiters--
+		last = l.waiters <= 0
+	}
+	m.mu.Unlock()
+	if l != nil && (last || told != NotTold && job.Status.Finished()) {
+		m.note(l, func(j *Job) {
+			if last {
+				j.WaitedBy = ""
+			}
 			// Not one that was UNKNOWN and has been found alive since.
-			j.Delivered = j.Delivered || j.Status.Finished()
+			if told == NotTold || !job.Status.Finished() || !j.Status.Finished() {
+				return
+			}
+			j.Delivered = true
+			if told == ToldAll && m.opts.MetadataOnly && j.Output != "" {
+				j.Output, j.Logs, j.OutputDropped = "", nil, true
+			}
 		})
-		if err != nil {
-			m.opts.Log.Warn().Err(err).Str("request_id", job.RequestID).Msg("delivery not recorded")
-		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if l := m.live[job.ID]; l != nil {
-		l.waiters--
+	if l != nil {
 		m.forget(l)
 	}
+}
+
+// Told is how much of a job the host was given.
+type Told int
+
+// What Settle is told.
+const (
+	NotTold  Told = iota
+	ToldPart      // there are more pages
+	ToldAll
+)
+
+// WasTold puts what a transport and a tool know together: whether the answer
+// was delivered, and whether there are more pages.
+func WasTold(delivered, more bool) Told {
+	switch {
+	case !delivered:
+		return NotTold
+	case more:
+		return ToldPart
+	}
+	return ToldAll
 }
 
 // forget drops a job that nobody watches or waits for. m.mu is held.
@@ -285,22 +378,31 @@ func (m *Manager) forget(l *live) {
 	}
 }
 
-// inputHash identifies everything that makes two calls the same. A default
-// that is written out is the same as one that is left out.
-func inputHash(req Request) (string, error) {
-	meant, err := json.Marshal(req.Input.WithDefaults())
+// sentHash identifies what fal is sent. A default that is written out is the
+// same as one that is left out.
+func sentHash(endpoint string, input falclient.NemotronInput) (string, error) {
+	meant, err := json.Marshal(input.WithDefaults())
 	if err != nil {
 		return "", fmt.Errorf("encoding the input: %w", err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%s\x00", req.Endpoint, req.WebhookURL)
+	h.Write([]byte(endpoint + "\x00"))
 	h.Write(meant)
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// inputHash identifies everything that makes two calls the same.
+func inputHash(sent, webhook string) string {
+	h := sha256.Sum256([]byte(sent + "\x00" + webhook))
+	return hex.EncodeToString(h[:])
 }
 
 // preview is a prompt's first characters. Secrets are masked before it is cut:
 // the first half of one would not be recognised.
 func (m *Manager) preview(prompt string) string {
+	if m.opts.MetadataOnly {
+		return ""
+	}
 	const reach = 4 << 10 // longer than any secret and what comes before it
 	head := prompt[:min(len(prompt), reach)]
 	if m.opts.Mask != nil {

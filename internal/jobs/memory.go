@@ -1,8 +1,11 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,19 +25,23 @@ type Memory struct {
 	byRequest map[string]string
 	byInput   map[string][]string // caller and input → IDs not yet delivered
 	bytes     int
-	spent     map[spentKey]float64 // USD
+	spent     map[spentKey]int64 // billionths of a dollar
 }
 
 // NewMemory makes an empty ledger.
 func NewMemory() *Memory {
-	return &Memory{rows: map[string]*Job{}, byRequest: map[string]string{}, byInput: map[string][]string{}, spent: map[spentKey]float64{}}
+	return &Memory{rows: map[string]*Job{}, byRequest: map[string]string{}, byInput: map[string][]string{}, spent: map[spentKey]int64{}}
 }
 
 // Insert implements Ledger. It fails where the ledger is full of unfinished
 // rows.
-func (m *Memory) Insert(_ context.Context, job Job) error {
+func (m *Memory) Insert(_ context.Context, job Job, dayCap float64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if spent := m.spentOn(day(job.Created)); dayCap > 0 && nano(spent+job.CountedUSD) > nano(dayCap) {
+		return &OverCapError{spent}
+	}
+	job.WaitedBy = here
 	m.evict(1)
 	if len(m.order) >= memoryRows {
 		return fmt.Errorf("%d jobs are unfinished, which is the limit", memoryRows)
@@ -78,12 +85,27 @@ func (m *Memory) ByRequest(_ context.Context, caller, requestID string) (Job, er
 	return *job, nil
 }
 
+// Find implements Ledger.
+func (m *Memory) Find(_ context.Context, id string) (Job, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	job, ok := m.rows[id]
+	if !ok {
+		job, ok = m.rows[m.byRequest[id]]
+	}
+	if !ok {
+		return Job{}, ErrNoJob
+	}
+	return *job, nil
+}
+
 // Undelivered implements Ledger.
 func (m *Memory) Undelivered(_ context.Context, caller, inputHash string, since time.Time, free func(Job) bool) (Job, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, id := range m.byInput[caller+"\x00"+inputHash] {
 		if job := m.rows[id]; !job.Created.Before(since) && free(*job) {
+			job.WaitedBy = here
 			return *job, nil
 		}
 	}
@@ -101,45 +123,105 @@ func (m *Memory) List(_ context.Context, q Query) ([]Job, error) {
 		if q.Before != "" && job.ID >= q.Before {
 			continue
 		}
-		if job.Caller == q.Caller && q.matches(job.Status) {
+		if q.matches(job) {
 			page = append(page, *job)
+			page[len(page)-1].Output = ""
 		}
 	}
 	return page, nil
-}
-
-func (q Query) matches(s Status) bool {
-	switch q.State {
-	case "running":
-		return !s.Finished()
-	case "finished":
-		return s.Finished()
-	}
-	return true
 }
 
 // Spent implements Ledger.
 func (m *Memory) Spent(_ context.Context, caller string, on time.Time) (float64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.spent[spentOn(caller, on)], nil
+	return usd(m.spent[spentKey{caller, day(on)}]), nil
 }
+
+// Close implements Ledger.
+func (m *Memory) Close() error { return nil }
+
+// Claim implements Ledger: there is no other process.
+func (m *Memory) Claim(_ context.Context, id string) (Job, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	job, ok := m.rows[id]
+	if !ok {
+		return Job{}, false, ErrNoJob
+	}
+	return *job, true, nil
+}
+
+// Usage implements Ledger, for the rows that were not evicted.
+func (m *Memory) Usage(_ context.Context, since time.Time) ([]UsageRow, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	type sums struct{ cost, counted int64 }
+	rows, amounts := map[UsageRow]*UsageRow{}, map[UsageRow]*sums{}
+	for _, job := range m.rows {
+		if day(job.Created) < day(since) {
+			continue
+		}
+		key := UsageRow{Day: dayName(day(job.Created)), Endpoint: job.Endpoint, Host: job.Host, Caller: job.Caller}
+		if rows[key] == nil {
+			row := key
+			rows[key], amounts[key] = &row, new(sums)
+		}
+		rows[key].Jobs++
+		if job.Usage != nil {
+			rows[key].InputTokens += job.Usage.InputTokens
+			rows[key].OutputTokens += job.Usage.OutputTokens
+		}
+		amounts[key].cost += nano(job.CostUSD)
+		amounts[key].counted += nano(job.CountedUSD)
+	}
+	all := make([]UsageRow, 0, len(rows))
+	for key, row := range rows {
+		row.CostUSD, row.CountedUSD = usd(amounts[key].cost), usd(amounts[key].counted)
+		all = append(all, *row)
+	}
+	slices.SortFunc(all, func(a, b UsageRow) int {
+		return cmp.Or(cmp.Compare(b.Day, a.Day), cmp.Compare(a.Endpoint, b.Endpoint), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Caller, b.Caller))
+	})
+	return all, nil
+}
+
+// here is this process to a ledger that no other can see.
+const here = "here"
 
 // spentKey is a caller's UTC day.
 type spentKey struct {
 	caller string
-	day    int64 // since 1970
+	day    int64
 }
 
-func spentOn(caller string, at time.Time) spentKey {
-	return spentKey{caller, at.Unix() / int64(24*time.Hour/time.Second)}
+// day is a moment's UTC day, counted from 1970.
+func day(at time.Time) int64 { return at.Unix() / int64(24*time.Hour/time.Second) }
+
+func dayName(day int64) string {
+	return time.Unix(day*int64(24*time.Hour/time.Second), 0).UTC().Format(time.DateOnly)
 }
 
-// count adds a row's weight and cost, or takes them off again. What an evicted
-// row has cost stays counted.
+// nano is an amount in billionths of a dollar, so that sums are exact.
+func nano(usd float64) int64 { return int64(math.Round(usd * 1e9)) }
+
+func usd(nano int64) float64 { return float64(nano) / 1e9 }
+
+func (m *Memory) spentOn(day int64) float64 {
+	var all int64
+	for key, spent := range m.spent {
+		if key.day == day {
+			all += spent
+		}
+	}
+	return usd(all)
+}
+
+// count adds a row's weight and what it counts, or takes them off again. What an
+// evicted row has cost stays counted.
 func (m *Memory) count(job *Job, sign int) {
 	m.bytes += sign * size(job)
-	m.spent[spentOn(job.Caller, job.Created)] += float64(sign) * job.CostUSD
+	m.spent[spentKey{job.Caller, day(job.Created)}] += int64(sign) * nano(job.CountedUSD)
 }
 
 func (m *Memory) index(job *Job) {

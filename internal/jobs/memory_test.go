@@ -31,7 +31,7 @@ func running(j *Job)   { j.Status = InProgress }
 func insert(t *testing.T, m *Memory, jobs ...Job) {
 	t.Helper()
 	for _, j := range jobs {
-		if err := m.Insert(t.Context(), j); err != nil {
+		if err := m.Insert(t.Context(), j, 0); err != nil {
 			t.Fatalf("Insert %s: %v", j.ID, err)
 		}
 	}
@@ -181,7 +181,7 @@ func TestMemorySpent(t *testing.T) {
 	t.Parallel()
 	m := NewMemory()
 	costs := func(usd float64, at time.Time) func(*Job) {
-		return func(j *Job) { j.CostUSD, j.Created = usd, at }
+		return func(j *Job) { j.CountedUSD, j.Created = usd, at }
 	}
 	insert(t, m,
 		row(1, costs(1, noon)),
@@ -189,7 +189,7 @@ func TestMemorySpent(t *testing.T) {
 		row(3, costs(4, noon.Add(12*time.Hour-1))), // its last
 		row(4, costs(8, noon.Add(12*time.Hour))),   // the next day
 		row(5, costs(16, noon), func(j *Job) { j.Caller = "other" }))
-	change(t, m, 1, func(j *Job) { j.CostUSD = 0.5 })
+	change(t, m, 1, func(j *Job) { j.CountedUSD = 0.5 })
 	// A clock of another zone, on which it is already the next day.
 	east := time.FixedZone("east", 14*3600)
 	for _, tc := range []struct {
@@ -213,7 +213,7 @@ func TestMemoryEvictsByRows(t *testing.T) {
 	t.Parallel()
 	m := NewMemory()
 	for n := range memoryRows {
-		job := row(n, func(j *Job) { j.CostUSD = 1 })
+		job := row(n, func(j *Job) { j.CountedUSD = 1 })
 		switch {
 		case n == 0:
 			running(&job)
@@ -227,7 +227,7 @@ func TestMemoryEvictsByRows(t *testing.T) {
 		if !has(t, m, gone) {
 			t.Fatalf("%d went too early", gone)
 		}
-		insert(t, m, row(memoryRows+i, func(j *Job) { j.CostUSD = 1 }))
+		insert(t, m, row(memoryRows+i, func(j *Job) { j.CountedUSD = 1 }))
 		if has(t, m, gone) {
 			t.Errorf("%d is still there", gone)
 		}
@@ -274,7 +274,7 @@ func TestMemoryRefusesWhenFullOfUnfinishedRows(t *testing.T) {
 		insert(t, m, row(n, running))
 	}
 	before := m.bytes
-	if err := m.Insert(t.Context(), row(memoryRows, running)); err == nil {
+	if err := m.Insert(t.Context(), row(memoryRows, running), 0); err == nil {
 		t.Error("it took one more")
 	}
 	if len(m.rows) != memoryRows || len(m.order) != memoryRows || m.bytes != before || len(m.byInput) != memoryRows || has(t, m, memoryRows) {
@@ -314,8 +314,8 @@ func TestMemoryIsSafeForConcurrentUse(t *testing.T) {
 			var err error
 			for n := range each {
 				job := row(w*each + n)
-				err = errors.Join(err, m.Insert(context.Background(), job))
-				_, e := m.Update(context.Background(), job.ID, func(j *Job) { j.CostUSD++ })
+				err = errors.Join(err, m.Insert(context.Background(), job, 0))
+				_, e := m.Update(context.Background(), job.ID, func(j *Job) { j.CountedUSD++ })
 				_, e2 := m.List(context.Background(), Query{Caller: me, Limit: 3})
 				_, e3 := m.ByRequest(context.Background(), me, job.RequestID)
 				err = errors.Join(err, e, e2, e3)

@@ -102,7 +102,7 @@ func TestOutcome(t *testing.T) {
 					req.Input.MaxTokens = &tc.maxTokens
 				}
 				handed := r.generate(req)
-				r.m.Settle(handed, true)
+				r.m.Settle(handed, ToldAll)
 				time.Sleep(30 * time.Minute)
 				got := r.status(handed.RequestID, 0)
 				r.is(got, tc.status, tc.code)
@@ -151,7 +151,7 @@ func TestRefusedWatcher(t *testing.T) {
 				if job.RequestID == "" || err.(*Error).RequestID != job.RequestID {
 					t.Errorf("request_id %q", err.(*Error).RequestID)
 				}
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				if _, err := r.m.Status(t.Context(), me, job.RequestID, 0, nil); code(err) != tc.code {
 					t.Errorf("Status: %v", err)
 				}
@@ -198,7 +198,7 @@ func TestJobThatFalDoesNotKnowYet(t *testing.T) {
 		if err != nil || job.Status != Completed || job.Output != "paid" {
 			t.Errorf("%s, %v", job.Status, err)
 		}
-		r.m.Settle(job, true)
+		r.m.Settle(job, ToldAll)
 		r.count(1, 1)
 	})
 }
@@ -208,7 +208,7 @@ func TestAnswerThatCannotBeRead(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, falsim.Script{Output: "paid", Faults: []falsim.Fault{{Step: falsim.StepResult, Kind: falsim.NullBody, Times: 12}}}, setup{})
 		job, err := r.m.Generate(t.Context(), prompt("p", 2*time.Minute), nil)
-		r.m.Settle(job, true)
+		r.m.Settle(job, ToldAll)
 		var told *Error
 		if !errors.As(err, &told) || told.Code != UpstreamInvalid || !strings.Contains(told.Action, "goes on") || told.RequestID == "" {
 			t.Errorf("told %v", err)
@@ -258,7 +258,7 @@ func TestResultThatCanNeverBeRead(t *testing.T) {
 					return falclient.Result{}, tc.err
 				}}})
 				job, _ := r.m.Generate(t.Context(), prompt("p", 0), nil) // may be told of the trouble
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				time.Sleep(tc.ends)
 				row := r.rows()[0]
 				r.is(row, Failed, tc.code)
@@ -284,7 +284,7 @@ func TestAnEndIsTheEnd(t *testing.T) {
 				t.Errorf("output %q", got.Output)
 			}
 		}
-		r.m.Settle(job, true)
+		r.m.Settle(job, ToldAll)
 		r.m.note(l, func(j *Job) { j.HideReasoning = true })
 		if row := r.rows()[0]; !row.Delivered || !row.HideReasoning {
 			t.Errorf("after a note: %+v", row)

@@ -32,3 +32,30 @@ func (p Prices) Cost(endpoint string, u falclient.Usage) float64 {
 	// To a billionth of a dollar: what is beyond is the noise of binary fractions.
 	return math.Round(price*(float64(u.InputTokens)+float64(u.OutputTokens))*1e6) / 1e9
 }
+
+const (
+	// contextTokens is what the model can take in and give out together (NVIDIA's
+	// model card: 256k).
+	contextTokens = 256 << 10
+	// templateTokens is more than what the model's own frame around a prompt
+	// takes.
+	templateTokens = 256
+	// defaultMaxTokens is fal's default for max_tokens.
+	defaultMaxTokens = 1024
+)
+
+// WorstCase is the most that a call can cost, in USD. No token is shorter than a
+// byte, so the input counts a token for each: three or four times what English
+// text comes to, until the true figure is there.
+func (p Prices) WorstCase(endpoint string, in falclient.NemotronInput) float64 {
+	input := len(in.Prompt) + len(in.SystemPrompt) + templateTokens
+	output := defaultMaxTokens
+	if in.MaxTokens != nil {
+		output = *in.MaxTokens
+	}
+	if endpoint != falclient.Nemotron {
+		input = contextTokens // a medium's tokens can't be told
+	}
+	input = min(input, max(contextTokens-output, 0))
+	return p.Cost(endpoint, falclient.Usage{InputTokens: input, OutputTokens: output})
+}

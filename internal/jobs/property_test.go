@@ -77,7 +77,7 @@ func (c *course) settled(p *pending, delivered bool) {
 		}
 	}
 	p.stop()
-	c.r.m.Settle(p.job, delivered)
+	c.r.m.Settle(p.job, WasTold(delivered, false))
 }
 
 func (c *course) time(t *rapid.T) {
@@ -103,12 +103,12 @@ func (c *course) status(t *rapid.T) {
 	ctx, stop := context.WithTimeout(c.r.ctx, rapid.SampledFrom([]time.Duration{time.Second, time.Minute}).Draw(t, "patience"))
 	defer stop()
 	job, _ := c.r.m.Status(ctx, me, id, rapid.SampledFrom([]time.Duration{0, 5 * time.Second}).Draw(t, "wait"), nil)
-	c.r.m.Settle(job, rapid.Bool().Draw(t, "delivered"))
+	c.r.m.Settle(job, WasTold(rapid.Bool().Draw(t, "delivered"), false))
 }
 
 func (c *course) cancel(t *rapid.T) {
 	job, _, _ := c.r.m.Cancel(c.r.ctx, me, c.request(t))
-	c.r.m.Settle(job, rapid.Bool().Draw(t, "delivered"))
+	c.r.m.Settle(job, WasTold(rapid.Bool().Draw(t, "delivered"), false))
 }
 
 // script makes fal behave in another way, for jobs and requests from now on.

@@ -65,10 +65,11 @@ func (m *Manager) Cancel(ctx context.Context, caller, requestID string) (Job, fa
 
 // List returns the caller's jobs from the newest to the oldest, the cursor of
 // the next page, empty where there is none, and what the caller's jobs of this
-// UTC day have cost, in USD.
+// UTC day count, in USD: their cost, or the worst case where it is not known.
 func (m *Manager) List(ctx context.Context, q Query) (page []Job, next string, spent float64, err error) {
 	limit := max(q.Limit, 1)
 	q.Limit = limit + 1 // one more tells whether there is a next page
+	m.tend()
 	page, err = m.ledger.List(ctx, q)
 	if err == nil {
 		spent, err = m.ledger.Spent(ctx, q.Caller, time.Now())
@@ -90,12 +91,40 @@ func (m *Manager) List(ctx context.Context, q Query) (page []Job, next string, s
 	return page, next, spent, nil
 }
 
+// Find returns a job of any caller's as the ledger has it, by its ID or by fal's
+// request id. It is the operator's.
+func (m *Manager) Find(ctx context.Context, id string) (Job, error) {
+	m.tend()
+	job, err := m.ledger.Find(ctx, id)
+	if errors.Is(err, ErrNoJob) {
+		return Job{}, &Error{Code: JobNotFound, Message: "The ledger has no job with this id or request_id.", RequestID: id}
+	}
+	if err != nil {
+		return Job{}, ledgerFailure("read", err)
+	}
+	return job, nil
+}
+
+// Usage returns what the jobs of all callers took since the UTC day of that
+// moment, the newest day first. It is the operator's.
+func (m *Manager) Usage(ctx context.Context, since time.Time) ([]UsageRow, error) {
+	rows, err := m.ledger.Usage(ctx, since)
+	if err != nil {
+		return nil, ledgerFailure("read", err)
+	}
+	return rows, nil
+}
+
+// DayCap is the cap on what a UTC day's jobs count together, in USD; 0 is none.
+func (m *Manager) DayCap() float64 { return m.opts.MaxCostPerDay }
+
 // find joins a job by fal's id: one that is watched here, one of the ledger's,
 // or, where there is one caller only, one that fal knows and the ledger does not.
 func (m *Manager) find(ctx context.Context, caller, requestID string) (*live, error) {
 	if !falclient.ValidRequestID(requestID) {
 		return nil, upstreamFailure(falclient.ErrInvalidID)
 	}
+	m.tend()
 	l, err := m.known(ctx, caller, requestID)
 	own := errors.Is(err, errLostAnswer)
 	if !own && !errors.Is(err, ErrNoJob) {
@@ -128,13 +157,7 @@ var errLostAnswer = errors.New("the submission's answer was lost")
 
 // known joins a job of the ledger's.
 func (m *Manager) known(ctx context.Context, caller, requestID string) (*live, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.knownLocked(ctx, caller, requestID)
-}
-
-func (m *Manager) knownLocked(ctx context.Context, caller, requestID string) (*live, error) {
-	if m.closed {
+	if m.isClosed() {
 		return nil, shuttingDown()
 	}
 	job, err := m.row(ctx, caller, requestID)
@@ -144,14 +167,10 @@ func (m *Manager) knownLocked(ctx context.Context, caller, requestID string) (*l
 	if job.Status == Unknown {
 		return nil, errLostAnswer
 	}
-	l := m.join(job)
-	if !l.running && !l.snapshot().Status.Finished() {
-		m.start(l, func() { m.resume(l) })
-	}
-	return l, nil
+	return m.pickUp(job)
 }
 
-// row reads a job of the ledger's; ErrNoJob where there is none. m.mu is held.
+// row reads a job of the ledger's; ErrNoJob where there is none.
 func (m *Manager) row(ctx context.Context, caller, requestID string) (Job, error) {
 	job, err := m.ledger.ByRequest(ctx, caller, requestID)
 	if err == nil {
@@ -161,6 +180,8 @@ func (m *Manager) row(ctx context.Context, caller, requestID string) (Job, error
 		return Job{}, ledgerFailure("read", err)
 	}
 	// Its id may be known to this process only, where the ledger failed.
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, l := range m.live {
 		if job := l.snapshot(); job.RequestID == requestID && job.Caller == caller {
 			return job, nil
@@ -171,8 +192,6 @@ func (m *Manager) row(ctx context.Context, caller, requestID string) (Job, error
 
 // joinRow joins a job of the ledger's as it stands there.
 func (m *Manager) joinRow(ctx context.Context, caller, requestID string) (*live, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	job, err := m.row(ctx, caller, requestID)
 	if errors.Is(err, ErrNoJob) {
 		return nil, notFound(requestID)
@@ -180,37 +199,38 @@ func (m *Manager) joinRow(ctx context.Context, caller, requestID string) (*live,
 	if err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return m.join(job), nil
 }
 
 // adopt takes a request into the ledger that fal knows and the ledger does
 // not, or knew only as UNKNOWN, and watches it.
 func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falclient.Status) (*live, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if l, err := m.knownLocked(ctx, caller, requestID); !errors.Is(err, ErrNoJob) && !errors.Is(err, errLostAnswer) {
+	request := &m.inputs[requestID[0]%byte(len(m.inputs))]
+	request.Lock()
+	defer request.Unlock()
+	if l, err := m.known(ctx, caller, requestID); !errors.Is(err, ErrNoJob) && !errors.Is(err, errLostAnswer) {
 		return l, err
 	}
 	job, err := m.row(ctx, caller, requestID)
-	revive := func(j *Job) {
-		j.Status, j.QueuePosition, j.Failure, j.Ended = InQueue, st.QueuePosition, nil, time.Time{}
-		j.Delivered = false
-		if j.Submitted.IsZero() {
-			j.Submitted = j.Created
-		}
-	}
+	revive := func(j *Job) { j.revive(requestID, st.QueuePosition) }
 	if err == nil {
 		job, err = m.ledger.Update(ctx, job.ID, revive)
 	} else {
 		job = Job{
-			ID: uuid.Must(uuid.NewV7()).String(), RequestID: requestID, Caller: caller,
-			Endpoint: falclient.Nemotron, Created: time.Now(),
+			ID: uuid.Must(uuid.NewV7()).String(), Caller: caller, Endpoint: falclient.Nemotron, Created: time.Now(),
 		}
 		revive(&job)
-		err = m.ledger.Insert(ctx, job)
+		err = m.ledger.Insert(ctx, job, 0)
 	}
 	if err != nil {
 		return nil, ledgerFailure("written", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return nil, shuttingDown()
 	}
 	told := m.live[job.ID] // an UNKNOWN that somebody is still being told about
 	delete(m.live, job.ID)
@@ -220,6 +240,15 @@ func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falcli
 	}
 	m.start(l, func() { m.resume(l) })
 	return l, nil
+}
+
+// revive makes a job of an UNKNOWN one that fal is known to have.
+func (j *Job) revive(requestID string, position *int) {
+	j.RequestID, j.Status, j.QueuePosition, j.Failure, j.Ended = requestID, InQueue, position, nil, time.Time{}
+	j.Delivered = false
+	if j.Submitted.IsZero() {
+		j.Submitted = j.Created
+	}
 }
 
 func notFound(requestID string) *Error {

@@ -61,7 +61,7 @@ func TestEndOfAStatusCallLeavesTheJobAlone(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || job.RequestID != id {
 			t.Errorf("%q, %v", job.RequestID, err)
 		}
-		r.m.Settle(job, false)
+		r.m.Settle(job, NotTold)
 		r.is(r.status(id, time.Minute), Completed, "")
 		if n := r.sim.Stats().Requests.Cancel; n != 0 {
 			t.Errorf("%d cancels", n)
@@ -172,7 +172,7 @@ func TestStatusTakesUpAnUnwatchedRow(t *testing.T) {
 		r := newRig(t, falsim.Script{RunTime: time.Minute, Output: "the answer"}, setup{manyCallers: true})
 		id := r.elsewhere(t)
 		left := Job{ID: "left", RequestID: id, Caller: me, Endpoint: falclient.Nemotron, Status: InQueue, Created: time.Now()}
-		if err := r.ledger.Insert(t.Context(), left); err != nil {
+		if err := r.ledger.Insert(t.Context(), left, 0); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {
@@ -249,19 +249,19 @@ func TestUnknownIsAdoptedByItsHint(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				r, told := lostAnswer(t, time.Minute, tc.setup)
 				if tc.settled {
-					r.m.Settle(told, true)
+					r.m.Settle(told, ToldAll)
 				}
 				job, err := r.m.Status(t.Context(), me, told.RequestID, 0, nil)
 				if err != nil || job.ID != told.ID || job.Status.Finished() {
 					t.Fatalf("%+v, %v", job, err)
 				}
 				if !tc.settled {
-					r.m.Settle(told, true)
+					r.m.Settle(told, ToldAll)
 				}
 				if rows := r.rows(); len(rows) != 1 || rows[0].Delivered {
 					t.Errorf("rows: %+v", rows)
 				}
-				r.m.Settle(job, true)
+				r.m.Settle(job, ToldAll)
 				again := r.generate(prompt("p", 2*time.Minute))
 				if again.ID != told.ID || again.Output != "the answer" || again.Failure != nil {
 					t.Errorf("the same call got %+v", again)
@@ -275,7 +275,7 @@ func TestUnknownIsAdoptedByItsHint(t *testing.T) {
 func TestUnknownThatFalDoesNotKnowStaysUnknown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, told := lostAnswer(t, 0, setup{})
-		r.m.Settle(told, true)
+		r.m.Settle(told, ToldAll)
 		time.Sleep(2 * time.Hour) // fal has forgotten it
 		r.is(r.status(told.RequestID, 0), Unknown, SubmitUnknown)
 		if rows := r.rows(); len(rows) != 1 {
@@ -287,7 +287,7 @@ func TestUnknownThatFalDoesNotKnowStaysUnknown(t *testing.T) {
 func TestUnknownIsCancelledByItsHint(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r, told := lostAnswer(t, time.Hour, setup{})
-		r.m.Settle(told, true)
+		r.m.Settle(told, ToldAll)
 		r.sim.SetScript(falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepStream, Status: 404}}})
 		job, outcome, err := r.m.Cancel(t.Context(), me, told.RequestID)
 		if err != nil || outcome != falclient.CancelRequested {
@@ -306,7 +306,7 @@ func TestList(t *testing.T) {
 		time.Sleep(31 * time.Minute) // the position that the row was written with is an old one
 		r.sim.SetScript(falsim.Script{Usage: &falsim.Usage{InputTokens: 600, OutputTokens: 400}})
 		for _, p := range []string{"a", "b", "c"} {
-			r.m.Settle(r.generate(prompt(p, time.Minute)), true)
+			r.m.Settle(r.generate(prompt(p, time.Minute)), ToldAll)
 		}
 		synctest.Wait()
 		for _, tc := range []struct {
@@ -335,7 +335,9 @@ func TestList(t *testing.T) {
 			if strings.Join(got, " ") != tc.want || (next != "") != tc.more || err != nil {
 				t.Errorf("%s: %v, next %q, %v", tc.name, got, next, err)
 			}
-			if spent < 0.03-1e-9 || spent > 0.03+1e-9 {
+			// The queued one counts what it may cost.
+			want := 0.03 + DefaultPrices().WorstCase(falclient.Nemotron, falclient.NemotronInput{Prompt: "queued"})
+			if spent < want-1e-9 || spent > want+1e-9 {
 				t.Errorf("%s: spent %v", tc.name, spent)
 			}
 		}

@@ -37,20 +37,23 @@ func (m *Manager) submit(l *live, req Request) bool {
 	opts.MaxWait = min(req.Wait, submitTime)
 	sub, err := m.fal.Submit(l.submitting, l.endpoint, req.Input, opts)
 	if err != nil {
-		m.update(l, func(j *Job) {
+		m.answered(l, func(j *Job) {
 			j.Ended = time.Now()
 			j.Status, j.Failure = Failed, submitFailure(err)
 			switch {
 			case j.Failure.Code == SubmitUnknown:
 				j.Status, j.RequestID = Unknown, j.Failure.RequestID
+				return // it may be billed
 			case l.submitting.Err() != nil:
 				j.Status, j.Failure = Cancelled, cancelled("Cancelled before it was submitted; nothing is billed.")
 			}
+			j.CountedUSD = 0
 		})
 		return false
 	}
-	m.update(l, func(j *Job) {
+	m.answered(l, func(j *Job) {
 		j.RequestID, j.Status, j.QueuePosition = sub.RequestID, InQueue, sub.QueuePosition
+		j.Failure, j.Ended, j.Delivered = nil, time.Time{}, false
 		j.Submitted = time.Now()
 	})
 	if l.cancelDue() {
@@ -59,19 +62,21 @@ func (m *Manager) submit(l *live, req Request) bool {
 	return true
 }
 
-// resume watches a job that was submitted earlier.
-func (m *Manager) resume(l *live) {
-	m.watch(l)
-	m.audit(l, "resumed")
+// answered writes down what became of the submission. Another process may have
+// called it UNKNOWN, taking this one, stopped for long, for dead: it is not.
+func (m *Manager) answered(l *live, change func(*Job)) {
+	m.updateFrom(l, change, func(s Status) bool { return s.Finished() && s != Unknown })
 }
 
-// watch follows a job that fal has, and keeps its result.
-func (m *Manager) watch(l *live) {
+// watch follows a job that fal has, and keeps its result. It reports whether
+// that is all: not where another process may have become the one to watch.
+func (m *Manager) watch(l *live) bool {
 	pause := newBackOff()
 	id := l.snapshot().RequestID
+	watching := l.context()
 	var unknownSince time.Time // since when fal says that it does not know the job
-	for l.watching.Err() == nil {
-		st, err := m.fal.Watch(l.watching, l.endpoint, id, func(st falclient.Status) {
+	for watching.Err() == nil {
+		st, err := m.fal.Watch(watching, l.endpoint, id, func(st falclient.Status) {
 			l.refuse(nil)
 			unknownSince = time.Time{}
 			m.changed(l, st)
@@ -79,26 +84,27 @@ func (m *Manager) watch(l *live) {
 		switch {
 		case err == nil:
 			m.changed(l, st)
-			if m.collect(l, st) {
-				return
+			if m.collect(watching, l, st) {
+				return l.snapshot().Status.Finished() || l.letGo()
 			}
-		case l.watching.Err() != nil:
-			return
+		case watching.Err() != nil:
+			return l.letGo()
 		case errors.Is(err, falclient.ErrNotFound):
 			if unknownSince.IsZero() {
 				unknownSince = time.Now()
 			}
 			if time.Since(unknownSince) >= unknownTime {
 				m.finish(l, Failed, goneFailure(id))
-				return
+				return true
 			}
 		default:
 			l.refuse(upstreamFailure(err))
 		}
-		if !sleep(l.watching, pause.NextBackOff()) {
-			return
+		if !sleep(watching, pause.NextBackOff()) {
+			break
 		}
 	}
+	return l.letGo()
 }
 
 // changed takes over what fal says of a job. Only a new state is written to
@@ -141,7 +147,7 @@ func appendLogs(logs, more []falclient.Log) []falclient.Log {
 
 // collect reads the result of a job that fal calls COMPLETED. It reports false
 // where the job is to be watched again.
-func (m *Manager) collect(l *live, st falclient.Status) bool {
+func (m *Manager) collect(watching context.Context, l *live, st falclient.Status) bool {
 	if st.ErrorType == cancelledType {
 		m.cancelledAtFal(l)
 		return true
@@ -150,12 +156,12 @@ func (m *Manager) collect(l *live, st falclient.Status) bool {
 	pause := newBackOff()
 	pages := 0
 	for began := time.Now(); time.Since(began) < collectTime; {
-		res, err := m.fal.Result(l.watching, l.endpoint, id)
+		res, err := m.fal.Result(watching, l.endpoint, id)
 		if err == nil {
 			m.keep(l, res)
 			return true
 		}
-		if l.watching.Err() != nil {
+		if watching.Err() != nil {
 			return true
 		}
 		if errors.Is(err, falclient.ErrUnfinished) {
@@ -167,7 +173,7 @@ func (m *Manager) collect(l *live, st falclient.Status) bool {
 		if m.outcome(l, st, err, pages) {
 			return true
 		}
-		if !sleep(l.watching, pause.NextBackOff()) {
+		if !sleep(watching, pause.NextBackOff()) {
 			return true
 		}
 	}
@@ -211,13 +217,19 @@ func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bo
 // process's doing, only the answer to its cancel tells whether it is billed.
 func (m *Manager) cancelledAtFal(l *live) {
 	message := "Cancelled at fal while it was running or queued."
-	switch outcome, _ := l.waitCancel(l.watching); outcome {
+	notBilled := false
+	switch outcome, _ := l.waitCancel(l.context()); outcome {
 	case falclient.CancelledInQueue:
-		message = cancelledInQueue
+		message, notBilled = cancelledInQueue, true
 	case falclient.CancelRequested:
 		message = "Cancelled while it was running; what it had used may be billed."
 	}
-	m.finish(l, Cancelled, cancelled(message))
+	m.update(l, func(j *Job) {
+		j.Status, j.Failure, j.Ended = Cancelled, cancelled(message), time.Now()
+		if notBilled || j.Started.IsZero() {
+			j.CountedUSD = 0
+		}
+	})
 }
 
 const cancelledInQueue = "Cancelled while it was queued; not billed."
@@ -261,61 +273,78 @@ func (m *Manager) keep(l *live, res falclient.Result) {
 		j.Status, j.Ended = Completed, time.Now()
 		j.Output, j.FinishReason, j.Usage = out.Output, out.FinishReason, &out.Usage
 		j.CostUSD = m.opts.Prices.Cost(j.Endpoint, out.Usage)
+		if out.Usage != (falclient.Usage{}) {
+			j.CountedUSD = j.CostUSD
+		}
 	})
 }
 
+// finish ends a job. What fal may bill stays counted at its worst case.
 func (m *Manager) finish(l *live, s Status, f *Error) {
-	m.update(l, func(j *Job) { j.Status, j.Failure, j.Ended = s, f, time.Now() })
+	m.update(l, func(j *Job) {
+		j.Status, j.Failure, j.Ended = s, f, time.Now()
+		if notBilled(f) {
+			j.CountedUSD = 0
+		}
+	})
 }
 
 // update changes a job in the ledger and for its waiters. A job that has ended
 // stays as it is.
 func (m *Manager) update(l *live, change func(*Job)) {
+	m.updateFrom(l, change, Status.Finished)
+}
+
+func (m *Manager) updateFrom(l *live, change func(*Job), final func(Status) bool) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	job := l.snapshot()
-	if job.Status.Finished() {
+	known := l.snapshot()
+	if final(known.Status) {
 		return
 	}
-	change(&job)
-	if job.Failure != nil {
-		if job.Failure.RequestID == "" {
-			job.Failure.RequestID = job.RequestID
+	m.write(l, func(row *Job) {
+		if final(row.Status) {
+			return
 		}
-		job.Failure.Message = withoutPrompt(job.Failure.Message, job.Preview)
-	}
-	m.write(l, job)
+		row.advance(known)
+		change(row)
+		if row.Failure == nil {
+			return
+		}
+		told := *row.Failure
+		if told.RequestID == "" {
+			told.RequestID = row.RequestID
+		}
+		told.Message = withoutPrompt(told.Message, l.prompt)
+		row.Failure = &told
+	})
 }
 
 // note changes what is no part of a job's course, also after its end.
 func (m *Manager) note(l *live, change func(*Job)) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	job := l.snapshot()
-	change(&job)
-	m.write(l, job)
+	m.write(l, change)
 }
 
-// write puts a job's new state into the ledger and tells its waiters.
-// l.writing is held.
-func (m *Manager) write(l *live, job Job) {
+// write changes a job in the ledger and tells its waiters. l.writing is held.
+func (m *Manager) write(l *live, change func(*Job)) {
 	// Not the job's own contexts: what has happened is written down even where
 	// nobody waits for it any more. The ledger ends it in time by itself.
-	_, err := m.ledger.Update(context.Background(), job.ID, func(row *Job) {
-		delivered := row.Delivered
-		*row = job
-		row.Delivered = delivered
-	})
+	row, err := m.ledger.Update(context.Background(), l.id, change)
 	if err != nil {
-		m.opts.Log.Error().Err(err).Str("request_id", job.RequestID).Str("status", string(job.Status)).
+		row = l.snapshot()
+		change(&row)
+		m.opts.Log.Error().Err(err).Str("request_id", row.RequestID).Str("status", string(row.Status)).
 			Msg("the ledger could not be written; the job is known to this process only")
 	}
-	l.set(job)
+	l.set(row)
 }
 
 // cancel asks for a job's end: before it is submitted, or at fal. After Close
 // it does nothing.
 func (m *Manager) cancel(l *live) {
+	m.update(l, func(j *Job) { j.CancelRequested = true })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -333,19 +362,20 @@ func (m *Manager) cancel(l *live) {
 func (m *Manager) askCancel(l *live) {
 	ctx, done := context.WithTimeout(context.Background(), cancelTime)
 	defer done()
-	m.update(l, func(j *Job) { j.CancelRequested = true })
 	job := l.snapshot()
 	outcome, err := m.fal.Cancel(ctx, l.endpoint, job.RequestID)
 	switch {
 	case err != nil:
 		m.opts.Log.Warn().Err(err).Str("request_id", job.RequestID).Msg("cancel not accepted")
 	case outcome == falclient.CancelledInQueue:
-		m.finish(l, Cancelled, cancelled(cancelledInQueue))
-		l.stopWatch()
+		m.update(l, func(j *Job) {
+			j.Status, j.Failure, j.Ended, j.CountedUSD = Cancelled, cancelled(cancelledInQueue), time.Now(), 0
+		})
+		l.leave()
 	}
 	l.cancelAnswered(outcome, err)
 	if m.isClosed() {
-		l.stopWatch()
+		l.leave()
 	}
 }
 

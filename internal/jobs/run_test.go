@@ -84,7 +84,7 @@ func TestOneAuditLineForEachPaidSubmission(t *testing.T) {
 				req.Wait = 0
 			}
 			job := r.generate(req)
-			r.m.Settle(job, true)
+			r.m.Settle(job, ToldAll)
 			if job.Status == Unknown {
 				lost = job
 			}

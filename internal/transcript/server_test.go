@@ -24,7 +24,7 @@ import (
 
 type brokenLedger struct{ *jobs.Memory }
 
-func (brokenLedger) Insert(context.Context, jobs.Job) error { return errors.New("disk full") }
+func (brokenLedger) Insert(context.Context, jobs.Job, float64) error { return errors.New("disk full") }
 
 // start puts the server together as the serve command does.
 func start(t *testing.T, setup, script string) *conversation {

@@ -1,0 +1,133 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/internal/jobs"
+)
+
+const (
+	appFolder  = "nemotron-mcp"
+	pricesFile = "prices.json"
+	maxPrices  = 64 << 10
+)
+
+var errNoHome = errors.New("neither HOME nor a folder for state is set")
+
+// stateDir is the folder of the ledger: the flag's or its variable's, else the
+// platform's for state.
+func (o *Options) stateDir() (string, error) {
+	if o.StateDir != "" {
+		return o.StateDir, nil
+	}
+	switch runtime.GOOS {
+	case "windows":
+		if dir := os.Getenv("LocalAppData"); dir != "" {
+			return filepath.Join(dir, appFolder), nil
+		}
+		return "", errNoHome
+	case "darwin":
+		if home := os.Getenv("HOME"); home != "" {
+			return filepath.Join(home, "Library", "Application Support", appFolder), nil
+		}
+		return "", errNoHome
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, appFolder), nil
+	}
+	if home := os.Getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", appFolder), nil
+	}
+	return "", errNoHome
+}
+
+// openLedger opens the ledger in the state folder. Where there can be none it is
+// in memory, with a warning: a job can then be found for as long as the process
+// lives. Not where a cap for the day is set, which other processes share, nor
+// where the folder or the file can't be trusted.
+func (o *Options) openLedger(log zerolog.Logger) (jobs.Ledger, error) {
+	if o.Store == storeMemory {
+		return jobs.NewMemory(), nil
+	}
+	dir, err := o.stateDir()
+	if err == nil {
+		var ledger *jobs.SQLite
+		ledger, err = jobs.OpenSQLite(dir, o.Store == storeMetadata, log)
+		if err == nil {
+			return ledger, nil
+		}
+	}
+	if o.MaxCostPerDay > 0 || errors.Is(err, jobs.ErrStateFolder) || errors.Is(err, jobs.ErrNewerLedger) || !noFolder(err) {
+		return nil, err
+	}
+	log.Warn().Err(err).Msg("no ledger can be kept on disk: jobs are known for as long as this process lives. Set --state-dir (NEMOTRON_MCP_STATE_DIR) to a folder of your own, or --store=memory to have it so")
+	return jobs.NewMemory(), nil
+}
+
+// noFolder reports whether there is no place for a ledger, and not a ledger
+// that can't be read.
+func noFolder(err error) bool {
+	return errors.Is(err, errNoHome) || errors.As(err, new(*os.PathError))
+}
+
+// ledgerExists reports whether there may be jobs that a process of before has
+// left.
+func (o *Options) ledgerExists() bool {
+	dir, err := o.stateDir()
+	if err != nil || o.Store == storeMemory {
+		return false
+	}
+	_, err = os.Stat(filepath.Join(dir, jobs.LedgerFile))
+	return err == nil
+}
+
+// prices are the defaults, over them what was last read from fal, and over that
+// the operator's.
+func (o *Options) prices() (jobs.Prices, error) {
+	prices := jobs.DefaultPrices()
+	refreshed, err := o.refreshedPrices()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(prices, refreshed)
+	maps.Copy(prices, o.Price)
+	for endpoint, price := range o.Price {
+		if !(price >= 0 && price < 1000) {
+			return nil, &configError{fmt.Sprintf("the price of %s is %v", endpoint, price), "Give USD per 1,000 tokens, such as 0.01."}
+		}
+	}
+	return prices, nil
+}
+
+func (o *Options) refreshedPrices() (jobs.Prices, error) {
+	dir, err := o.stateDir()
+	if err != nil || o.Store == storeMemory {
+		return nil, nil
+	}
+	path := filepath.Join(dir, pricesFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil // none were read yet
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxPrices))
+	var prices jobs.Prices
+	if err != nil || json.Unmarshal(b, &prices) != nil {
+		return nil, &configError{path + " can't be read as prices", "Delete it, or read them from fal again with 'nemotron-mcp usage --refresh-prices'."}
+	}
+	for endpoint, price := range prices {
+		if !(price > 0 && price < 1000) {
+			return nil, &configError{fmt.Sprintf("%s has a price of %v for %s", path, price, endpoint), "Delete it."}
+		}
+	}
+	return prices, nil
+}

@@ -1,0 +1,311 @@
+package jobs
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rs/zerolog"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// LedgerFile is the name of the ledger in its folder.
+const LedgerFile = "ledger.db"
+
+const (
+	// busyTime is how long a statement waits for another process's. Each of ours
+	// takes well under a millisecond; only a stopped process holds one for long.
+	busyTime = 10 * time.Second
+	// checkpointPages is how much is written before it is moved to the main file,
+	// for which SQLite waits for the disk: 16 MiB, some hundred calls.
+	checkpointPages = 4096
+	// keptRows is how many rows this process remembers as it wrote them, so that a
+	// change need not read them again.
+	keptRows = 4096
+)
+
+// ErrNewerLedger is returned for a file that a later version of this program
+// has written. It is left as it is.
+var ErrNewerLedger = errors.New("the ledger was written by a newer version of nemotron-mcp")
+
+// SQLite is a ledger in a file that several processes share. Make it with
+// [OpenSQLite].
+//
+// What is written survives the end of the process, however it comes. A power
+// failure may take the last moments with it: waiting for the disk at each write
+// would take longer than all the rest of a call.
+type SQLite struct {
+	me   process
+	log  zerolog.Logger
+	path string
+
+	statements sync.Map // of *sql.Stmt, by their text
+
+	db *sql.DB
+
+	mu    sync.Mutex
+	known map[string]*storedRow
+}
+
+// storedRow is a row as the file holds it.
+type storedRow struct {
+	job     Job
+	facts   string
+	owner   string
+	version int64
+}
+
+// OpenSQLite opens the ledger in that folder, and makes both where they are not
+// there: the folder with mode 0700 and the file with 0600. With secureDelete,
+// what is deleted is overwritten in the file.
+//
+// Errors match [ErrNewerLedger], [ErrStateFolder] for a folder that must not be
+// used, and fs.ErrPermission and their like for one that can't. A file that is
+// damaged is set aside, which is told in the log, and a new one begun.
+func OpenSQLite(dir string, secureDelete bool, log zerolog.Logger) (*SQLite, error) {
+	if err := prepareFolder(dir); err != nil {
+		return nil, err
+	}
+	s := &SQLite{
+		me: thisProcess(), log: log, path: filepath.Join(dir, LedgerFile), known: map[string]*storedRow{},
+	}
+	for try := 0; ; try++ {
+		if err := prepareFile(s.path); err != nil {
+			return nil, err
+		}
+		before, err := os.Stat(s.path)
+		if err != nil {
+			return nil, err
+		}
+		s.db, err = connect(s.path, secureDelete)
+		if err == nil {
+			break
+		}
+		if !damaged(err) || try == 2 {
+			return nil, fmt.Errorf("ledger %s: %w", s.path, err)
+		}
+		if err := s.setAside(before, err); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.register(); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	return s, nil
+}
+
+// Close implements Ledger. What this process watched is free for others.
+func (s *SQLite) Close() error {
+	_, err := s.exec(`DELETE FROM processes WHERE id = ?`, s.me.id)
+	return errors.Join(err, s.db.Close())
+}
+
+// connect opens a file and brings it to the present schema.
+func connect(path string, secureDelete bool) (*sql.DB, error) {
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()), "journal_mode(wal)", "synchronous(normal)", "temp_store(memory)",
+		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
+	}}
+	if secureDelete {
+		query.Add("_pragma", "secure_delete(on)")
+	}
+	db, err := sql.Open("sqlite", fileURI(path)+"?"+query.Encode())
+	if err != nil {
+		return nil, err
+	}
+	// One connection: SQLite writes one at a time in any case, and readers are
+	// through in microseconds.
+	db.SetMaxOpenConns(1)
+	for began := time.Now(); ; {
+		err = migrate(db)
+		// To turn a new file to WAL, SQLite needs it for itself and does not wait.
+		if err == nil || !busy(err) || time.Since(began) > busyTime {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// fileURI is how SQLite is told of a path that may hold any character.
+func fileURI(path string) string {
+	path = filepath.ToSlash(path)
+	if runtime.GOOS == "windows" {
+		path = "/" + path
+	}
+	return "file:" + (&url.URL{Path: path}).EscapedPath()
+}
+
+// migrations are the steps from an empty file to the present schema. A step
+// that was released is never changed.
+var migrations = []string{
+	`CREATE TABLE processes (
+		id      TEXT PRIMARY KEY,
+		machine TEXT NOT NULL,
+		pid     INTEGER NOT NULL,
+		started TEXT NOT NULL,
+		renewed INTEGER NOT NULL
+	) WITHOUT ROWID;
+	CREATE TABLE jobs (
+		id            TEXT PRIMARY KEY,
+		version       INTEGER NOT NULL,
+		owner         TEXT NOT NULL,
+		waited_by     TEXT NOT NULL,
+		request_id    TEXT NOT NULL,
+		caller        TEXT NOT NULL,
+		host          TEXT NOT NULL,
+		endpoint      TEXT NOT NULL,
+		input_hash    TEXT NOT NULL,
+		status        TEXT NOT NULL,
+		finished      INTEGER NOT NULL,
+		delivered     INTEGER NOT NULL,
+		created       INTEGER NOT NULL,
+		day           INTEGER NOT NULL,
+		input_tokens  INTEGER NOT NULL,
+		output_tokens INTEGER NOT NULL,
+		cost          INTEGER NOT NULL,
+		counted       INTEGER NOT NULL,
+		facts         TEXT NOT NULL,
+		output        TEXT NOT NULL
+	);
+	CREATE INDEX jobs_request ON jobs (request_id) WHERE request_id <> '';
+	CREATE INDEX jobs_input ON jobs (caller, input_hash) WHERE delivered = 0 AND input_hash <> '';
+	CREATE INDEX jobs_unfinished ON jobs (owner) WHERE finished = 0;
+	CREATE INDEX jobs_day ON jobs (day, caller, counted);`,
+}
+
+// migrate runs the steps that a file lacks, in one transaction.
+func migrate(db *sql.DB) error {
+	var version int
+	if err := db.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	if version == len(migrations) {
+		return nil
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	// Again: another process may have been faster.
+	if err := tx.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
+		return err
+	}
+	if version > len(migrations) {
+		return fmt.Errorf("%w (schema %d, this one knows %d): update nemotron-mcp, or use another state folder",
+			ErrNewerLedger, version, len(migrations))
+	}
+	for _, step := range migrations[version:] {
+		if _, err := tx.Exec(step); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(fmt.Sprintf(`PRAGMA user_version = %d`, len(migrations))); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func hasCode(err error, codes ...int) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, code := range codes {
+		if e.Code()&0xff == code {
+			return true
+		}
+	}
+	return false
+}
+
+func damaged(err error) bool { return hasCode(err, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) }
+func busy(err error) bool    { return hasCode(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) }
+
+// setAside renames a damaged file, and what belongs to it. It does nothing where
+// another process has done so since the file was seen.
+func (s *SQLite) setAside(seen os.FileInfo, why error) error {
+	now, err := os.Stat(s.path)
+	if err != nil || !os.SameFile(seen, now) {
+		return nil
+	}
+	aside := s.path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
+	if err := os.Rename(s.path, aside); err != nil {
+		return fmt.Errorf("the ledger is damaged (%w) and can't be set aside: %w", why, err)
+	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if err := os.Rename(s.path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("setting the damaged ledger aside: %w", err)
+		}
+	}
+	s.log.Error().Err(why).Str("kept_as", aside).
+		Msg("the ledger was damaged; it is kept under another name, and a new one begun. Jobs of before are in it and in fal's dashboard only")
+	return nil
+}
+
+// prepared compiles a statement at its first use. There are a few dozen.
+func (s *SQLite) prepared(query string) (*sql.Stmt, error) {
+	if st, ok := s.statements.Load(query); ok {
+		return st.(*sql.Stmt), nil
+	}
+	st, err := s.db.Prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	if before, loaded := s.statements.LoadOrStore(query, st); loaded {
+		return before.(*sql.Stmt), st.Close()
+	}
+	return st, nil
+}
+
+// exec, query and queryRow run one statement, with no context: the driver would
+// start a goroutine for one that can end, and busyTime ends it.
+func (s *SQLite) exec(query string, args ...any) (changed int64, err error) {
+	st, err := s.prepared(query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.Exec(args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+func (s *SQLite) query(query string, args ...any) (*sql.Rows, error) {
+	st, err := s.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	return st.Query(args...)
+}
+
+func (s *SQLite) queryRow(query string, args ...any) interface{ Scan(...any) error } {
+	st, err := s.prepared(query)
+	if err != nil {
+		return failedRow{err}
+	}
+	return st.QueryRow(args...)
+}
+
+type failedRow struct{ err error }
+
+func (r failedRow) Scan(...any) error { return r.err }
+
+// questions writes n placeholders.
+func questions(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+func newProcessID() string { return uuid.NewString() }

@@ -1,0 +1,299 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const (
+	// rowColumns is what a row is read from. The other columns repeat parts of
+	// facts for SQLite to select and to sum.
+	rowColumns = `facts, output, owner, waited_by, version`
+	// maxChanges bounds how often a change is tried against those of others.
+	maxChanges = 100
+)
+
+// Insert implements Ledger.
+func (s *SQLite) Insert(_ context.Context, job Job, dayCap float64) error {
+	job.WaitedBy = s.me.id
+	row := &storedRow{job: job, owner: s.me.id, version: 1}
+	args, err := row.columns()
+	if err != nil {
+		return err
+	}
+	query := `INSERT INTO jobs (facts, output, owner, waited_by, request_id, host, status, finished, delivered,
+		input_tokens, output_tokens, cost, counted, id, version, caller, endpoint, input_hash, created, day) `
+	args = append(args, job.ID, row.version, job.Caller, job.Endpoint, job.InputHash, job.Created.UnixNano(), day(job.Created))
+	values := questions(len(args))
+	if dayCap > 0 {
+		// In one statement, so that no other process's row comes between.
+		query += `SELECT ` + values + ` WHERE (SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?) + ? <= ?`
+		args = append(args, day(job.Created), nano(job.CountedUSD), nano(dayCap))
+	} else {
+		query += `VALUES (` + values + `)`
+	}
+	changed, err := s.exec(query, args...)
+	if err != nil {
+		return err
+	}
+	if changed == 0 {
+		var spent int64
+		err := s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?`, day(job.Created)).Scan(&spent)
+		return errors.Join(&OverCapError{usd(spent)}, err)
+	}
+	s.remember(row)
+	return nil
+}
+
+// columns are a row's values in the order of INSERT's and UPDATE's first
+// columns. It sets facts.
+func (r *storedRow) columns() ([]any, error) {
+	job := r.job
+	job.Output = ""
+	facts, err := json.Marshal(job)
+	if err != nil {
+		return nil, err
+	}
+	r.facts = string(facts)
+	var in, out int
+	if job.Usage != nil {
+		in, out = job.Usage.InputTokens, job.Usage.OutputTokens
+	}
+	return []any{
+		r.facts, r.job.Output, r.owner, job.WaitedBy, job.RequestID, job.Host, string(job.Status), job.Status.Finished(), job.Delivered,
+		in, out, nano(job.CostUSD), nano(job.CountedUSD),
+	}, nil
+}
+
+// Update implements Ledger.
+func (s *SQLite) Update(_ context.Context, id string, change func(*Job)) (Job, error) {
+	row := s.recall(id)
+	for range maxChanges {
+		if row == nil {
+			var err error
+			if row, err = s.load(`id = ?`, id); err != nil {
+				return Job{}, err
+			}
+		}
+		next := &storedRow{job: row.job, owner: row.owner}
+		change(&next.job)
+		done, err := s.replace(row, next)
+		if done || err != nil {
+			return next.job, err
+		}
+		row = nil // another was faster
+	}
+	return Job{}, fmt.Errorf("row %s is changed by others all the time", id)
+}
+
+// replace writes next over row, unless that is not what the file holds any
+// more.
+func (s *SQLite) replace(row, next *storedRow) (done bool, err error) {
+	next.version = row.version + 1
+	switch {
+	case next.job.Status.Finished():
+		next.owner = ""
+	case next.owner == "":
+		next.owner = s.me.id // found alive again
+	}
+	args, err := next.columns()
+	if err != nil {
+		return false, err
+	}
+	if next.facts == row.facts && next.job.Output == row.job.Output && next.owner == row.owner {
+		return true, nil
+	}
+	query := `UPDATE jobs SET facts = ?, output = ?, owner = ?, waited_by = ?, request_id = ?, host = ?, status = ?, finished = ?,
+		delivered = ?, input_tokens = ?, output_tokens = ?, cost = ?, counted = ?, version = version + 1
+		WHERE id = ? AND version = ?`
+	changed, err := s.exec(query, append(args, row.job.ID, row.version)...)
+	if err != nil || changed == 0 {
+		s.forget(row.job.ID)
+		return false, err
+	}
+	s.remember(next)
+	return true, nil
+}
+
+// remember keeps a row that is likely to change again.
+func (s *SQLite) remember(row *storedRow) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if row.job.Status.Finished() && row.job.WaitedBy == "" {
+		delete(s.known, row.job.ID)
+		return
+	}
+	for id := range s.known {
+		if len(s.known) < keptRows {
+			break
+		}
+		delete(s.known, id)
+	}
+	s.known[row.job.ID] = row
+}
+
+func (s *SQLite) recall(id string) *storedRow {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id]
+}
+
+func (s *SQLite) forget(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, id)
+}
+
+// load reads the first row for which a condition holds; ErrNoJob where none is.
+func (s *SQLite) load(condition string, args ...any) (*storedRow, error) {
+	row, err := scan(s.queryRow(`SELECT `+rowColumns+` FROM jobs WHERE `+condition, args...))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNoJob
+	}
+	return row, err
+}
+
+func scan(from interface{ Scan(...any) error }) (*storedRow, error) {
+	var row storedRow
+	var output, waitedBy string
+	if err := from.Scan(&row.facts, &output, &row.owner, &waitedBy, &row.version); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(row.facts), &row.job); err != nil {
+		return nil, fmt.Errorf("a row of the ledger can't be read: %w", err)
+	}
+	row.job.Output, row.job.WaitedBy = output, waitedBy
+	return &row, nil
+}
+
+// ByRequest implements Ledger.
+func (s *SQLite) ByRequest(_ context.Context, caller, requestID string) (Job, error) {
+	if requestID == "" {
+		return Job{}, ErrNoJob
+	}
+	row, err := s.load(`request_id <> '' AND request_id = ? AND caller = ? ORDER BY +id LIMIT 1`, requestID, caller)
+	if err != nil {
+		return Job{}, err
+	}
+	return row.job, nil
+}
+
+// Find implements Ledger.
+func (s *SQLite) Find(_ context.Context, id string) (Job, error) {
+	row, err := s.load(`id = ?`, id)
+	if errors.Is(err, ErrNoJob) {
+		row, err = s.load(`request_id <> '' AND request_id = ? ORDER BY +id LIMIT 1`, id)
+	}
+	if err != nil {
+		return Job{}, err
+	}
+	return row.job, nil
+}
+
+// Undelivered implements Ledger.
+func (s *SQLite) Undelivered(_ context.Context, caller, inputHash string, since time.Time, free func(Job) bool) (Job, error) {
+	if inputHash == "" {
+		return Job{}, ErrNoJob
+	}
+	rows, err := s.rows(`SELECT `+rowColumns+` FROM jobs
+		INDEXED BY jobs_input WHERE delivered = 0 AND input_hash <> '' AND caller = ? AND input_hash = ? AND created >= ?
+		AND (waited_by IN ('', ?) OR waited_by NOT IN (SELECT id FROM processes)) ORDER BY id LIMIT 100`,
+		caller, inputHash, since.UnixNano(), s.me.id)
+	if err != nil {
+		return Job{}, err
+	}
+	for _, row := range rows {
+		if !free(row.job) {
+			continue
+		}
+		next := &storedRow{job: row.job, owner: row.owner}
+		next.job.WaitedBy = s.me.id
+		if done, err := s.replace(row, next); done || err != nil {
+			return next.job, err
+		}
+	}
+	return Job{}, ErrNoJob
+}
+
+func (s *SQLite) rows(query string, args ...any) ([]*storedRow, error) {
+	found, err := s.query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	var all []*storedRow
+	for found.Next() {
+		row, err := scan(found)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, row)
+	}
+	return all, found.Err()
+}
+
+// List implements Ledger.
+func (s *SQLite) List(_ context.Context, q Query) ([]Job, error) {
+	query := `SELECT facts, '', owner, waited_by, version FROM jobs WHERE created >= ?`
+	args := []any{int64(0)}
+	if !q.Since.IsZero() {
+		args[0] = q.Since.UnixNano()
+	}
+	if !q.Everyone {
+		query += ` AND caller = ?`
+		args = append(args, q.Caller)
+	}
+	switch q.State {
+	case "running":
+		query += ` AND finished = 0`
+	case "finished":
+		query += ` AND finished = 1`
+	case "unknown":
+		query += ` AND status = 'UNKNOWN'`
+	}
+	if q.Before != "" {
+		query += ` AND id < ?`
+		args = append(args, q.Before)
+	}
+	rows, err := s.rows(query+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit)...)
+	if err != nil {
+		return nil, err
+	}
+	page := make([]Job, len(rows))
+	for i, row := range rows {
+		page[i] = row.job
+	}
+	return page, nil
+}
+
+// Spent implements Ledger.
+func (s *SQLite) Spent(_ context.Context, caller string, on time.Time) (float64, error) {
+	var spent int64
+	err := s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ? AND caller = ?`, day(on), caller).Scan(&spent)
+	return usd(spent), err
+}
+
+// Usage implements Ledger.
+func (s *SQLite) Usage(_ context.Context, since time.Time) ([]UsageRow, error) {
+	found, err := s.query(`SELECT day, endpoint, host, caller, count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(counted)
+		FROM jobs WHERE day >= ? GROUP BY day, endpoint, host, caller ORDER BY day DESC, endpoint, host, caller`, day(since))
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	var all []UsageRow
+	for found.Next() {
+		var row UsageRow
+		var on, cost, counted int64
+		if err := found.Scan(&on, &row.Endpoint, &row.Host, &row.Caller, &row.Jobs, &row.InputTokens, &row.OutputTokens, &cost, &counted); err != nil {
+			return nil, err
+		}
+		row.Day, row.CostUSD, row.CountedUSD = dayName(on), usd(cost), usd(counted)
+		all = append(all, row)
+	}
+	return all, found.Err()
+}
