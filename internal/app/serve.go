@@ -3,8 +3,6 @@ package app
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -20,11 +18,6 @@ const (
 	grace = 700 * time.Millisecond
 	// closeTime is the least that the jobs have after that.
 	closeTime = 100 * time.Millisecond
-	// gcPercent lets garbage grow further than Go's default of 100 before it is
-	// collected: a server that is busy with short jobs has a small live heap and
-	// makes much garbage around it, and what is collected is processor time that
-	// calls wait for.
-	gcPercent = 200
 	// collectDelay is how long after the start the ledger is looked through, unless
 	// a call does so first.
 	collectDelay = 2 * time.Second
@@ -43,9 +36,7 @@ func (c *serveCommand) Run(s *session) error {
 	if isTerminal(s.In) {
 		fmt.Fprintln(s.Err, "nemotron-mcp speaks MCP on stdin and stdout; a host starts it. Try 'nemotron-mcp demo' or 'nemotron-mcp --help'.")
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	tuneGC()
 	if s.opts.ledgerExists() {
 		// What a process of before has left is brought home before fal deletes it,
 		// also where this one is asked for nothing; not while the host waits for it

@@ -60,7 +60,7 @@ func run(binary string, quick bool, names []string) error {
 	for _, m := range []struct {
 		name string
 		run  func() error
-	}{{"start", b.start}, {"notice", b.notice}, {"rate", b.rate}, {"flight", b.flight}} {
+	}{{"start", b.start}, {"notice", b.notice}, {"rate", b.rate}, {"flight", b.flight}, {"ledger", b.ledger}} {
 		if len(names) > 0 && !slices.Contains(names, m.name) {
 			continue
 		}

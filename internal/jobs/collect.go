@@ -83,7 +83,8 @@ func (m *Manager) round(shared Shared) {
 	}
 	for _, job := range taken {
 		if l := m.live[job.ID]; l != nil && l.running {
-			continue // one that is mirrored, which claims it by itself
+			l.again = true // mirrored so far, and maybe about to be let go
+			continue
 		}
 		l := m.join(job)
 		l.waiters--
@@ -113,8 +114,13 @@ func (m *Manager) attend(l *live) (watched bool) {
 		default:
 			l.refresh(row)
 		}
-		if l.snapshot().Status.Finished() {
+		job := l.snapshot()
+		if job.Status.Finished() {
 			return watched
+		}
+		// Wanted while another process was submitting it.
+		if job.RequestID != "" && l.cancelDue() {
+			m.askCancel(l)
 		}
 		if mine {
 			watched = true
@@ -123,7 +129,7 @@ func (m *Manager) attend(l *live) (watched bool) {
 			}
 			continue
 		}
-		if !m.waitedFor(l) || !sleep(l.context(), mirrorTime) {
+		if m.isClosed() || !m.waitedFor(l) || !sleep(l.context(), mirrorTime) {
 			return watched
 		}
 	}

@@ -17,6 +17,7 @@ type live struct {
 	// Guarded by Manager.mu.
 	waiters int
 	running bool // a watcher runs
+	again   bool // it must not end before it has looked once more
 
 	submitting context.Context // ends when the job is not to be submitted any more
 	stopSubmit context.CancelFunc

@@ -239,9 +239,15 @@ func (m *Manager) start(l *live, run func()) {
 	l.running = true
 	m.workers.Go(func() {
 		run()
-		l.abandon()
 		m.mu.Lock()
 		defer m.mu.Unlock()
+		for l.again {
+			l.again = false
+			m.mu.Unlock()
+			m.resume(l)
+			m.mu.Lock()
+		}
+		l.abandon()
 		l.running = false
 		m.forget(l)
 	})
@@ -303,9 +309,15 @@ func ledgerFailure(what string, err error) *Error {
 // process knows. m.mu is held.
 func (m *Manager) join(job Job) *live {
 	l := m.live[job.ID]
+	waiters := 0
+	if l != nil && !l.running && l.snapshot().Status == Unknown && !job.Status.Finished() {
+		// Somebody is still being told that it is UNKNOWN; it has been found alive.
+		waiters, l = l.waiters, nil
+	}
 	if l == nil {
 		endpoint, _ := falclient.ParseEndpoint(job.Endpoint) // was parsed before the row was written
 		l = newLive(job, endpoint)
+		l.waiters = waiters
 		m.live[job.ID] = l
 	}
 	l.waiters++

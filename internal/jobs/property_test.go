@@ -112,7 +112,10 @@ func (c *course) cancel(t *rapid.T) {
 }
 
 // script makes fal behave in another way, for jobs and requests from now on.
-func (c *course) script(t *rapid.T) {
+func (c *course) script(t *rapid.T) { c.r.sim.SetScript(drawScript(t)) }
+
+// drawScript is a fal in some trouble.
+func drawScript(t *rapid.T) falsim.Script {
 	seconds := rapid.SampledFrom([]time.Duration{0, time.Second, 9 * time.Second})
 	sc := falsim.Script{
 		QueueDelay: seconds.Draw(t, "queue"), RunTime: seconds.Draw(t, "run"), Output: "the answer",
@@ -123,7 +126,7 @@ func (c *course) script(t *rapid.T) {
 		f.Nth, f.Times = rapid.IntRange(1, 3).Draw(t, "nth"), rapid.IntRange(1, 4).Draw(t, "times")
 		sc.Faults = append(sc.Faults, f)
 	}
-	c.r.sim.SetScript(sc)
+	return sc
 }
 
 var troubles = []falsim.Fault{

@@ -232,12 +232,7 @@ func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falcli
 	if m.closed {
 		return nil, shuttingDown()
 	}
-	told := m.live[job.ID] // an UNKNOWN that somebody is still being told about
-	delete(m.live, job.ID)
 	l := m.join(job)
-	if told != nil {
-		l.waiters += told.waiters
-	}
 	m.start(l, func() { m.resume(l) })
 	return l, nil
 }

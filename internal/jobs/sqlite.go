@@ -48,7 +48,11 @@ type SQLite struct {
 	log  zerolog.Logger
 	path string
 
-	statements sync.Map // of *sql.Stmt, by their text
+	statements statements
+	queue      chan *work
+	quit       chan struct{} // closed by Close
+	served     chan struct{} // closed at the end of serve
+	closing    sync.Once
 
 	db *sql.DB
 
@@ -77,6 +81,8 @@ func OpenSQLite(dir string, secureDelete bool, log zerolog.Logger) (*SQLite, err
 	}
 	s := &SQLite{
 		me: thisProcess(), log: log, path: filepath.Join(dir, LedgerFile), known: map[string]*storedRow{},
+		statements: statements{byText: map[string]*sql.Stmt{}},
+		queue:      make(chan *work), quit: make(chan struct{}), served: make(chan struct{}),
 	}
 	for try := 0; ; try++ {
 		if err := prepareFile(s.path); err != nil {
@@ -97,16 +103,22 @@ func OpenSQLite(dir string, secureDelete bool, log zerolog.Logger) (*SQLite, err
 			return nil, err
 		}
 	}
+	go s.serve()
 	if err := s.register(); err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
 // Close implements Ledger. What this process watched is free for others.
-func (s *SQLite) Close() error {
-	_, err := s.exec(`DELETE FROM processes WHERE id = ?`, s.me.id)
-	return errors.Join(err, s.db.Close())
+func (s *SQLite) Close() (err error) {
+	s.closing.Do(func() {
+		_, err = s.exec(`DELETE FROM processes WHERE id = ?`, s.me.id)
+		close(s.quit)
+		<-s.served
+		err = errors.Join(err, s.db.Close())
+	})
+	return err
 }
 
 // connect opens a file and brings it to the present schema.
@@ -255,55 +267,6 @@ func (s *SQLite) setAside(seen os.FileInfo, why error) error {
 		Msg("the ledger was damaged; it is kept under another name, and a new one begun. Jobs of before are in it and in fal's dashboard only")
 	return nil
 }
-
-// prepared compiles a statement at its first use. There are a few dozen.
-func (s *SQLite) prepared(query string) (*sql.Stmt, error) {
-	if st, ok := s.statements.Load(query); ok {
-		return st.(*sql.Stmt), nil
-	}
-	st, err := s.db.Prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	if before, loaded := s.statements.LoadOrStore(query, st); loaded {
-		return before.(*sql.Stmt), st.Close()
-	}
-	return st, nil
-}
-
-// exec, query and queryRow run one statement, with no context: the driver would
-// start a goroutine for one that can end, and busyTime ends it.
-func (s *SQLite) exec(query string, args ...any) (changed int64, err error) {
-	st, err := s.prepared(query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := st.Exec(args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
-}
-
-func (s *SQLite) query(query string, args ...any) (*sql.Rows, error) {
-	st, err := s.prepared(query)
-	if err != nil {
-		return nil, err
-	}
-	return st.Query(args...)
-}
-
-func (s *SQLite) queryRow(query string, args ...any) interface{ Scan(...any) error } {
-	st, err := s.prepared(query)
-	if err != nil {
-		return failedRow{err}
-	}
-	return st.QueryRow(args...)
-}
-
-type failedRow struct{ err error }
-
-func (r failedRow) Scan(...any) error { return r.err }
 
 // questions writes n placeholders.
 func questions(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }

@@ -48,23 +48,17 @@ func (s *SQLite) register() error {
 
 // buryDead removes the processes that no longer watch their jobs.
 func (s *SQLite) buryDead() error {
-	found, err := s.query(`SELECT id, machine, pid, started, renewed FROM processes WHERE id <> ?`, s.me.id)
-	if err != nil {
-		return err
-	}
-	defer found.Close()
 	var dead []process
-	for found.Next() {
+	err := s.each(`SELECT id, machine, pid, started, renewed FROM processes WHERE id <> ?`, []any{s.me.id}, func(from scanner) error {
 		var p process
 		var renewed int64
-		if err := found.Scan(&p.id, &p.machine, &p.pid, &p.started, &renewed); err != nil {
-			return err
-		}
+		err := from.Scan(&p.id, &p.machine, &p.pid, &p.started, &renewed)
 		if p.renewed = time.UnixMilli(renewed); p.dead(s.me, time.Now()) {
 			dead = append(dead, p)
 		}
-	}
-	if err := errors.Join(found.Err(), found.Close()); err != nil {
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	for _, p := range dead {
@@ -87,7 +81,10 @@ func (s *SQLite) Claim(_ context.Context, id string) (Job, bool, error) {
 			return row.job, true, nil
 		}
 		var living int
-		if err := s.queryRow(`SELECT count(*) FROM processes WHERE id = ?`, row.owner).Scan(&living); err != nil {
+		err = s.read(func() error {
+			return s.queryRow(`SELECT count(*) FROM processes WHERE id = ?`, row.owner).Scan(&living)
+		})
+		if err != nil {
 			return Job{}, false, err
 		}
 		if living > 0 {
@@ -116,8 +113,30 @@ func cutOff(j *Job) {
 	}
 }
 
-// Prune implements Shared.
-func (s *SQLite) Prune(_ context.Context, before time.Time) error {
-	_, err := s.exec(`DELETE FROM jobs WHERE finished = 1 AND created < ?`, before.UnixNano())
-	return err
+// pruneStep is how many rows are looked at in one go, so that no other process
+// waits long.
+const pruneStep = 500
+
+// Prune implements Shared. Rows were written in the order of their creation, so
+// it ends at the first that is younger.
+func (s *SQLite) Prune(ctx context.Context, before time.Time) error {
+	var last int64
+	for more := true; more && ctx.Err() == nil; {
+		first, seen := last, 0
+		err := s.each(`SELECT rowid, created FROM jobs WHERE rowid > ? ORDER BY rowid LIMIT ?`, []any{first, pruneStep}, func(from scanner) error {
+			var created int64
+			err := from.Scan(&last, &created)
+			seen++
+			more = more && created < before.UnixNano()
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		more = more && seen == pruneStep
+		if _, err := s.exec(`DELETE FROM jobs WHERE rowid > ? AND rowid <= ? AND finished = 1 AND created < ?`, first, last, before.UnixNano()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -42,7 +42,9 @@ func (s *SQLite) Insert(_ context.Context, job Job, dayCap float64) error {
 	}
 	if changed == 0 {
 		var spent int64
-		err := s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?`, day(job.Created)).Scan(&spent)
+		err := s.read(func() error {
+			return s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?`, day(job.Created)).Scan(&spent)
+		})
 		return errors.Join(&OverCapError{usd(spent)}, err)
 	}
 	s.remember(row)
@@ -149,15 +151,18 @@ func (s *SQLite) forget(id string) {
 }
 
 // load reads the first row for which a condition holds; ErrNoJob where none is.
-func (s *SQLite) load(condition string, args ...any) (*storedRow, error) {
-	row, err := scan(s.queryRow(`SELECT `+rowColumns+` FROM jobs WHERE `+condition, args...))
+func (s *SQLite) load(condition string, args ...any) (row *storedRow, err error) {
+	err = s.read(func() error {
+		row, err = scan(s.queryRow(`SELECT `+rowColumns+` FROM jobs WHERE `+condition, args...))
+		return err
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNoJob
 	}
 	return row, err
 }
 
-func scan(from interface{ Scan(...any) error }) (*storedRow, error) {
+func scan(from scanner) (*storedRow, error) {
 	var row storedRow
 	var output, waitedBy string
 	if err := from.Scan(&row.facts, &output, &row.owner, &waitedBy, &row.version); err != nil {
@@ -219,21 +224,32 @@ func (s *SQLite) Undelivered(_ context.Context, caller, inputHash string, since 
 	return Job{}, ErrNoJob
 }
 
-func (s *SQLite) rows(query string, args ...any) ([]*storedRow, error) {
-	found, err := s.query(query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer found.Close()
-	var all []*storedRow
-	for found.Next() {
-		row, err := scan(found)
-		if err != nil {
-			return nil, err
-		}
+func (s *SQLite) rows(query string, args ...any) (all []*storedRow, err error) {
+	err = s.each(query, args, func(from scanner) error {
+		row, err := scan(from)
 		all = append(all, row)
-	}
-	return all, found.Err()
+		return err
+	})
+	return all, err
+}
+
+type scanner interface{ Scan(...any) error }
+
+// each reads the rows of a query.
+func (s *SQLite) each(query string, args []any, one func(scanner) error) error {
+	return s.read(func() error {
+		found, err := s.query(query, args...)
+		if err != nil {
+			return err
+		}
+		defer found.Close()
+		for found.Next() {
+			if err := one(found); err != nil {
+				return err
+			}
+		}
+		return found.Err()
+	})
 }
 
 // List implements Ledger.
@@ -273,27 +289,24 @@ func (s *SQLite) List(_ context.Context, q Query) ([]Job, error) {
 // Spent implements Ledger.
 func (s *SQLite) Spent(_ context.Context, caller string, on time.Time) (float64, error) {
 	var spent int64
-	err := s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ? AND caller = ?`, day(on), caller).Scan(&spent)
+	err := s.read(func() error {
+		return s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ? AND caller = ?`, day(on), caller).Scan(&spent)
+	})
 	return usd(spent), err
 }
 
 // Usage implements Ledger.
 func (s *SQLite) Usage(_ context.Context, since time.Time) ([]UsageRow, error) {
-	found, err := s.query(`SELECT day, endpoint, host, caller, count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(counted)
-		FROM jobs WHERE day >= ? GROUP BY day, endpoint, host, caller ORDER BY day DESC, endpoint, host, caller`, day(since))
-	if err != nil {
-		return nil, err
-	}
-	defer found.Close()
 	var all []UsageRow
-	for found.Next() {
-		var row UsageRow
-		var on, cost, counted int64
-		if err := found.Scan(&on, &row.Endpoint, &row.Host, &row.Caller, &row.Jobs, &row.InputTokens, &row.OutputTokens, &cost, &counted); err != nil {
-			return nil, err
-		}
-		row.Day, row.CostUSD, row.CountedUSD = dayName(on), usd(cost), usd(counted)
-		all = append(all, row)
-	}
-	return all, found.Err()
+	err := s.each(`SELECT day, endpoint, host, caller, count(*), sum(input_tokens), sum(output_tokens), sum(cost), sum(counted)
+		FROM jobs WHERE day >= ? GROUP BY day, endpoint, host, caller ORDER BY day DESC, endpoint, host, caller`, []any{day(since)},
+		func(from scanner) error {
+			var row UsageRow
+			var on, cost, counted int64
+			err := from.Scan(&on, &row.Endpoint, &row.Host, &row.Caller, &row.Jobs, &row.InputTokens, &row.OutputTokens, &cost, &counted)
+			row.Day, row.CostUSD, row.CountedUSD = dayName(on), usd(cost), usd(counted)
+			all = append(all, row)
+			return err
+		})
+	return all, err
 }
