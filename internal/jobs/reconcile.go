@@ -164,3 +164,25 @@ func (m *Manager) adoptUnknown(ctx context.Context, job Job, request falclient.P
 // reconcileWait is how long the end of a job that was found is waited for; it
 // is watched for longer where the process lives on, or by another.
 const reconcileWait = 30 * time.Second
+
+// keepFromHistory brings home a result that fal's queue has deleted, where the
+// account's payloads are stored.
+func (m *Manager) keepFromHistory(l *live) bool {
+	history, ok := m.fal.(History)
+	if !ok {
+		return false
+	}
+	job := l.snapshot()
+	past, err := history.Requests(l.context(), falclient.HistoryQuery{Endpoint: l.endpoint, RequestID: job.RequestID})
+	if err != nil {
+		m.opts.Log.Debug().Err(err).Str("request_id", job.RequestID).Msg("the result is gone, and fal's history could not be asked")
+		return false
+	}
+	for _, request := range past {
+		if request.RequestID == job.RequestID && request.StatusCode == 200 && request.Output != nil {
+			m.keep(l, falclient.Result{Body: request.Output})
+			return true
+		}
+	}
+	return false
+}

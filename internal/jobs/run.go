@@ -94,7 +94,9 @@ func (m *Manager) watch(l *live) bool {
 				unknownSince = time.Now()
 			}
 			if time.Since(unknownSince) >= unknownTime {
-				m.finish(l, Failed, goneFailure(id))
+				if !m.keepFromHistory(l) {
+					m.finish(l, Failed, goneFailure(id))
+				}
 				return true
 			}
 		default:
@@ -203,6 +205,7 @@ func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bo
 		return false
 	case api.Type == cancelledType || api.StatusCode == 499:
 		m.cancelledAtFal(l)
+	case api.StatusCode == 404 && st.Error == "" && m.keepFromHistory(l):
 	case api.StatusCode == 404 && st.Error != "":
 		told := *api
 		told.StatusCode, told.Type, told.Message = 500, st.ErrorType, st.Error
@@ -338,6 +341,7 @@ func (m *Manager) write(l *live, change func(*Job)) {
 		m.opts.Log.Error().Err(err).Str("request_id", row.RequestID).Str("status", string(row.Status)).
 			Msg("the ledger could not be written; the job is known to this process only")
 	}
+	row.advance(l.snapshot())
 	l.set(row)
 }
 

@@ -60,10 +60,10 @@ type fleetCall struct {
 
 const fleetSize = 2
 
-func newFleet(t *testing.T, rt *rapid.T) *fleet {
+func newFleet(t *testing.T, rt tester) *fleet {
 	dir, err := os.MkdirTemp(t.TempDir(), "ledger-")
 	if err != nil {
-		rt.Fatal(err)
+		rt.Fatalf("%v", err)
 	}
 	c := &fleet{
 		ctx: t.Context(), dir: dir, sim: falsim.New(falsim.Script{}), ends: map[string]Job{},

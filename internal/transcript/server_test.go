@@ -43,7 +43,11 @@ func start(t *testing.T, setup, script string) *conversation {
 	}
 	secrets := redact.New(key)
 	log := zerolog.New(secrets.Writer(zerolog.SyncWriter(&c.log)))
-	manager := jobs.New(fal, ledger, jobs.Options{Prices: jobs.DefaultPrices(), KnowsKey: cfg.Key != "", OneCaller: true, Log: log})
+	options := jobs.Options{Prices: jobs.DefaultPrices(), KnowsKey: cfg.Key != "", OneCaller: true, Log: log}
+	if strings.Contains(setup, "capped") {
+		options.MaxCostPerCall = 0.02
+	}
+	manager := jobs.New(fal, ledger, options)
 	srv, err := tools.NewServer(tools.Config{Version: "1.2.3", Jobs: manager, Secrets: secrets, Log: log})
 	must(t, err)
 
