@@ -32,8 +32,9 @@ func tuneGC() {
 // awaitCollection is called back by the next collection, which finds its
 // sentinel dead.
 func awaitCollection(percent int) {
-	type sentinel struct{ int }
-	runtime.SetFinalizer(new(sentinel), func(*sentinel) {
+	// Not empty, since those share an address.
+	sentinel := new([16]byte)
+	runtime.SetFinalizer(sentinel, func(*[16]byte) {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 		metrics.Read(live)
 		wanted := fewPercent

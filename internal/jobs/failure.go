@@ -72,12 +72,16 @@ func submitFailure(err error) *Error {
 	return f
 }
 
+// unknownAction is what to do about a submission of which nobody knows whether
+// fal took it.
+const unknownAction = "It was not sent again. The operator can run 'nemotron-mcp jobs reconcile', which asks fal whether it took the job and brings it home, " +
+	"or look at https://fal.ai/dashboard/requests for a job at this time. Calling again submits, and may pay for, a second job."
+
 func submissionUnknown(e *falclient.SubmitUnknownError) *Error {
 	f := &Error{
 		Code: SubmitUnknown, RequestID: e.RequestID,
 		Message: "The submission was sent, and nothing tells whether fal took it: fal may be running, and billing, it (" + e.Err.Error() + ").",
-		Action: "It was not sent again. Check https://fal.ai/dashboard/requests for a job at this time. " +
-			"Calling again submits, and may pay for, a second job.",
+		Action:  unknownAction,
 	}
 	if e.RequestID != "" {
 		f.Action = "It was not sent again. fal's answer named a request: ask queue_status for it before calling again, " +
@@ -109,6 +113,11 @@ func upstreamFailure(err error) *Error {
 		return rateLimited(err)
 	case errors.Is(err, falclient.ErrNotFound):
 		return &Error{Code: JobNotFound, Message: err.Error(), Action: listAction}
+	case errors.Is(err, falclient.ErrNoPlatform):
+		return &Error{
+			Code: UpstreamUnavailable, Message: "fal's history can't be asked: no platform URL is known for this queue.",
+			Action: "Set --platform-url (FAL_PLATFORM_URL).",
+		}
 	case errors.Is(err, falclient.ErrRedirected):
 		return &Error{
 			Code: UpstreamInvalid, Message: err.Error() + "; it was not followed.",

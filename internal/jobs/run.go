@@ -327,7 +327,11 @@ func (m *Manager) updateFrom(l *live, change func(*Job), final func(Status) bool
 func (m *Manager) note(l *live, change func(*Job)) {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	m.write(l, change)
+	known := l.snapshot()
+	m.write(l, func(row *Job) {
+		row.advance(known)
+		change(row)
+	})
 }
 
 // write changes a job in the ledger and tells its waiters. l.writing is held.
@@ -341,7 +345,6 @@ func (m *Manager) write(l *live, change func(*Job)) {
 		m.opts.Log.Error().Err(err).Str("request_id", row.RequestID).Str("status", string(row.Status)).
 			Msg("the ledger could not be written; the job is known to this process only")
 	}
-	row.advance(l.snapshot())
 	l.set(row)
 }
 

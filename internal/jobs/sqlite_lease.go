@@ -108,8 +108,7 @@ func cutOff(j *Job) {
 	j.Failure = &Error{
 		Code:    SubmitUnknown,
 		Message: "The server ended in the middle of the submission, and nothing tells whether fal took it: fal may be running, and billing, it.",
-		Action: "It was not sent again. 'nemotron-mcp jobs reconcile' asks fal whether it took the job, and https://fal.ai/dashboard/requests shows it. " +
-			"Calling again submits, and may pay for, a second job.",
+		Action:  unknownAction,
 	}
 }
 

@@ -204,12 +204,24 @@ func (s *SQLite) Undelivered(_ context.Context, caller, inputHash string, since 
 	if inputHash == "" {
 		return Job{}, ErrNoJob
 	}
+	for range maxChanges {
+		job, changed, err := s.undelivered(caller, inputHash, since, free)
+		if !changed {
+			return job, err
+		}
+	}
+	return Job{}, errors.New("the rows of this input are changed by others all the time")
+}
+
+// undelivered reports changed where a row that it would have taken was changed
+// meanwhile, so that it has to look again: passing it over would pay twice.
+func (s *SQLite) undelivered(caller, inputHash string, since time.Time, free func(Job) bool) (job Job, changed bool, err error) {
 	rows, err := s.rows(`SELECT `+rowColumns+` FROM jobs
 		INDEXED BY jobs_input WHERE delivered = 0 AND input_hash <> '' AND caller = ? AND input_hash = ? AND created >= ?
 		AND (waited_by IN ('', ?) OR waited_by NOT IN (SELECT id FROM processes)) ORDER BY id LIMIT 100`,
 		caller, inputHash, since.UnixNano(), s.me.id)
 	if err != nil {
-		return Job{}, err
+		return Job{}, false, err
 	}
 	for _, row := range rows {
 		if !free(row.job) {
@@ -217,11 +229,10 @@ func (s *SQLite) Undelivered(_ context.Context, caller, inputHash string, since 
 		}
 		next := &storedRow{job: row.job, owner: row.owner}
 		next.job.WaitedBy = s.me.id
-		if done, err := s.replace(row, next); done || err != nil {
-			return next.job, err
-		}
+		done, err := s.replace(row, next)
+		return next.job, !done && err == nil, err
 	}
-	return Job{}, ErrNoJob
+	return Job{}, false, ErrNoJob
 }
 
 func (s *SQLite) rows(query string, args ...any) (all []*storedRow, err error) {
