@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"nemotron-mcp/falclient"
 )
 
 // Streams are the process's standard streams.
@@ -25,6 +27,8 @@ type commandLine struct {
 	Serve    serveCommand    `cmd:"" default:"withargs" help:"Serve MCP over stdio; what a host starts. The default."`
 	Call     callCommand     `cmd:"" help:"Run one tool and print its result."`
 	Demo     demoCommand     `cmd:"" help:"Delegate a prompt end to end: on the simulator, or on fal where FAL_KEY is set."`
+	Jobs     jobsCommand     `cmd:"" help:"List, show, cancel, export and reconcile the jobs of the ledger."`
+	Usage    usageCommand    `cmd:"" help:"Print what the jobs took, by day, endpoint and host; or refresh the prices."`
 	Simulate simulateCommand `cmd:"" help:"Serve a simulator of fal on a loopback address."`
 	Schema   schemaCommand   `cmd:"" help:"Print the tools as a host sees them."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
@@ -63,7 +67,7 @@ func Main(version string, args []string, streams Streams) int {
 		kong.Writers(streams.Out, streams.Err),
 		kong.DefaultEnvars(envPrefix),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"queue_url": defaultQueueURL},
+		kong.Vars{"queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL},
 	)
 	if err != nil {
 		fmt.Fprintln(streams.Err, "nemotron-mcp:", err)

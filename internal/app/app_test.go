@@ -1,8 +1,10 @@
 package app_test
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -45,11 +47,68 @@ func (l leakChecked) Run() int {
 	return code
 }
 
+const simulator = "simulator"
+
+func simulatorOf(ts *testscript.TestScript) *falsim.Server {
+	sim, ok := ts.Value(simulator).(*falsim.Server)
+	if !ok {
+		ts.Fatalf("no simulator")
+	}
+	return sim
+}
+
+// simulate FILE: jobs go as the file says from now on.
+func simulate(ts *testscript.TestScript, _ bool, args []string) {
+	var script falsim.Script
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &script))
+	simulatorOf(ts).SetScript(script)
+}
+
+// requestid VARIABLE: the request_id of the job that fal took last.
+func requestID(ts *testscript.TestScript, _ bool, args []string) {
+	taken := simulatorOf(ts).Jobs()
+	if len(taken) == 0 {
+		ts.Fatalf("fal took no job")
+	}
+	ts.Setenv(args[0], taken[len(taken)-1].RequestID)
+}
+
+// ledgerid VARIABLE FILE: the ledger's id of the first job in a list.
+func ledgerID(ts *testscript.TestScript, _ bool, args []string) {
+	var rows []struct{ ID string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[1])), &rows))
+	if len(rows) == 0 {
+		ts.Fatalf("no jobs in %s", args[1])
+	}
+	ts.Setenv(args[0], rows[0].ID)
+}
+
+// json FILE: the file is one JSON document.
+func validJSON(ts *testscript.TestScript, _ bool, args []string) {
+	if text := ts.ReadFile(args[0]); !json.Valid([]byte(text)) {
+		ts.Fatalf("not JSON: %s", text)
+	}
+}
+
+// nokey FILE...: none of the files holds the key.
+func noKey(ts *testscript.TestScript, _ bool, args []string) {
+	key := ts.Getenv("FAL_KEY")
+	if key == "" {
+		ts.Fatalf("no key is set")
+	}
+	for _, file := range args {
+		if strings.Contains(ts.ReadFile(file), key) {
+			ts.Fatalf("the key is in %s", file)
+		}
+	}
+}
+
 // TestScripts runs the command line as a person does, against a simulator that
 // answers at once.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:  "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey},
 		Setup: func(env *testscript.Env) error {
 			sim := falsim.New(falsim.Script{Output: "The answer."})
 			url, err := sim.Start()
@@ -58,6 +117,8 @@ func TestScripts(t *testing.T) {
 			}
 			env.Defer(func() { _ = sim.Close() })
 			env.Setenv("FAL_QUEUE_URL", url) // never fal itself
+			env.Setenv("FAL_PLATFORM_URL", sim.PlatformURL())
+			env.Values[simulator] = sim
 			env.Setenv("NEMOTRON_MCP_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("GORACE", noRaceSleep)
 			env.Setenv("PLACEHOLDER", "${input:fal-key}")

@@ -32,6 +32,7 @@ const (
 type Options struct {
 	FalKeyFile     string        `help:"File that holds the fal key, where FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET) is not set." type:"path" placeholder:"FILE"`
 	QueueURL       string        `help:"Base URL of fal's queue (default: ${queue_url})." env:"FAL_QUEUE_URL" placeholder:"URL"`
+	PlatformURL    string        `help:"Base URL of fal's platform API, for prices and the history of requests (default where the queue is fal's: ${platform_url})." env:"FAL_PLATFORM_URL" placeholder:"URL"`
 	SafetyChecker  string        `help:"Turn fal's safety checker on or off; fal's default where not set." enum:"on,off,," default:"" placeholder:"on|off"`
 	QueuePriority  string        `help:"Priority in fal's queue: normal or low." enum:"normal,low,," default:"" placeholder:"normal|low"`
 	StartTimeout   time.Duration `help:"Have fal give up a job that has not started by then (such as 90s)." placeholder:"DURATION"`
@@ -168,6 +169,7 @@ func onOff(word string) *bool {
 func (o *Options) environ() []string {
 	env := []string{
 		"FAL_QUEUE_URL=" + o.QueueURL,
+		"FAL_PLATFORM_URL=" + o.PlatformURL,
 		envPrefix + "_SAFETY_CHECKER=" + o.SafetyChecker,
 		envPrefix + "_QUEUE_PRIORITY=" + o.QueuePriority,
 		envPrefix + "_PAYLOAD_STORAGE=" + o.PayloadStorage,

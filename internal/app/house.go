@@ -15,16 +15,16 @@ import (
 
 // house is the server put together: what serve and call have in common.
 type house struct {
-	server  *server.MCPServer
-	jobs    *jobs.Manager
-	fal     *falclient.Client
-	secrets *redact.Redactor
-	log     zerolog.Logger
+	server   *server.MCPServer
+	jobs     *jobs.Manager
+	fal      *falclient.Client
+	secrets  *redact.Redactor
+	log      zerolog.Logger
+	knowsKey bool // a usable one is configured
 }
 
-// build reads the configuration and puts the server together. It opens nothing
-// and sends nothing.
-func (s *session) build() (*house, error) {
+// prepare reads what it takes to ask fal, and opens nothing.
+func (s *session) prepare() (*house, error) {
 	key, err := s.opts.key()
 	if err != nil {
 		return nil, err
@@ -35,13 +35,27 @@ func (s *session) build() (*house, error) {
 		log.Error().Msg("the fal key holds a space, a control character or a character beyond ASCII; it is not used")
 		key = ""
 	}
+	fal, err := falclient.New(falclient.Config{
+		Key: key, QueueURL: s.opts.QueueURL, PlatformURL: s.opts.PlatformURL, UserAgent: "nemotron-mcp/" + s.version,
+	})
+	if err != nil {
+		return nil, &configError{err.Error(), "Check FAL_KEY, FAL_QUEUE_URL (--queue-url) and FAL_PLATFORM_URL (--platform-url)."}
+	}
+	return &house{fal: fal, secrets: secrets, log: log, knowsKey: key != ""}, nil
+}
+
+// build reads the configuration and puts the server together. It opens nothing
+// and sends nothing.
+func (s *session) build() (*house, error) { return s.buildOn(s.opts.openLedger) }
+
+func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*house, error) {
 	submit, err := s.opts.submitOptions()
 	if err != nil {
 		return nil, err
 	}
-	fal, err := falclient.New(falclient.Config{Key: key, QueueURL: s.opts.QueueURL, UserAgent: "nemotron-mcp/" + s.version})
+	h, err := s.prepare()
 	if err != nil {
-		return nil, &configError{err.Error(), "Check FAL_KEY and FAL_QUEUE_URL (--queue-url)."}
+		return nil, err
 	}
 	prices, err := s.opts.prices()
 	if err != nil {
@@ -50,17 +64,17 @@ func (s *session) build() (*house, error) {
 	if s.opts.MaxCostPerCall < 0 || s.opts.MaxCostPerDay < 0 {
 		return nil, &configError{"a cap on the cost is below 0", "Give --max-cost-per-call and --max-cost-per-day in USD, or leave them out."}
 	}
-	ledger := jobs.NewLazy(func() (jobs.Ledger, error) { return s.opts.openLedger(log) })
-	manager := jobs.New(fal, ledger, jobs.Options{
+	ledger := jobs.NewLazy(func() (jobs.Ledger, error) { return open(h.log) })
+	h.jobs = jobs.New(h.fal, ledger, jobs.Options{
 		Prices: prices, Submit: submit, SafetyChecker: onOff(s.opts.SafetyChecker),
 		MaxCostPerCall: s.opts.MaxCostPerCall, MaxCostPerDay: s.opts.MaxCostPerDay, MetadataOnly: s.opts.Store == storeMetadata,
-		KnowsKey: key != "", OneCaller: true, Mask: secrets.String, Log: log,
+		KnowsKey: h.knowsKey, OneCaller: true, Mask: h.secrets.String, Log: h.log,
 	})
-	srv, err := tools.NewServer(tools.Config{Version: s.version, Jobs: manager, Secrets: secrets, Log: log})
+	h.server, err = tools.NewServer(tools.Config{Version: s.version, Jobs: h.jobs, Secrets: h.secrets, Log: h.log})
 	if err != nil {
 		return nil, err
 	}
-	return &house{server: srv, jobs: manager, fal: fal, secrets: secrets, log: log}, nil
+	return h, nil
 }
 
 // close lets go of the jobs. Submissions and cancels that fal has still to
