@@ -122,6 +122,9 @@ func (m *Manager) attend(l *live) (watched bool) {
 		if job.RequestID != "" && l.cancelDue() {
 			m.askCancel(l)
 		}
+		if mine && job.RequestID != "" && job.CancelRequested && l.cancelAgain() {
+			m.workers.Go(func() { m.askCancel(l) }) // whoever wanted it may have died before fal heard
+		}
 		if mine {
 			watched = true
 			if m.watch(l) {

@@ -292,3 +292,10 @@ func (r *rig) lines(message string) []map[string]any {
 	}
 	return found
 }
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}

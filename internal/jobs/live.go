@@ -171,6 +171,18 @@ func (l *live) cancelDue() bool {
 	return true
 }
 
+// cancelAgain reports whether a cancel that the ledger tells of is to be asked
+// for now, because this process has not.
+func (l *live) cancelAgain() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.cancel != notWanted {
+		return false
+	}
+	l.cancel = asking
+	return true
+}
+
 // cancelAnswered records what fal said. After an error the wish may be
 // repeated.
 func (l *live) cancelAnswered(outcome falclient.CancelOutcome, err error) {

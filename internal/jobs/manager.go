@@ -74,9 +74,11 @@ type Manager struct {
 	workers *workers.Pool  // of the watchers and of the cancels
 	inputs  [64]sync.Mutex // one call of an input at a time looks for its job
 	tending sync.Once
-	ending  context.Context // of Close
-	end     context.CancelFunc
-	trouble string // of the last round; its goroutine's own
+	// entering counts the calls that write to the ledger before they have a worker.
+	entering sync.WaitGroup
+	ending   context.Context // of Close
+	end      context.CancelFunc
+	trouble  string // of the last round; its goroutine's own
 
 	mu     sync.Mutex
 	closed bool
@@ -106,7 +108,11 @@ func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Unlock()
 	done := make(chan struct{})
 	m.workers.Close()
-	go func() { m.workers.Wait(); close(done) }()
+	go func() {
+		m.entering.Wait()
+		m.workers.Wait()
+		close(done)
+	}()
 	select {
 	case <-done:
 		return m.ledger.Close()
@@ -121,6 +127,16 @@ func (m *Manager) Close(ctx context.Context) error {
 		}
 	}
 	return errors.New("some jobs could not be let go in time")
+}
+
+// enter keeps the ledger open until entering is done; false after Close.
+func (m *Manager) enter() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closed {
+		m.entering.Add(1)
+	}
+	return !m.closed
 }
 
 func (m *Manager) isClosed() bool {
@@ -176,9 +192,10 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	if err != nil {
 		return nil, &Error{Code: Internal, Message: err.Error()}
 	}
-	if m.isClosed() {
+	if !m.enter() {
 		return nil, shuttingDown()
 	}
+	defer m.entering.Done()
 	m.tend()
 	hash := inputHash(sent, req.WebhookURL)
 	input := &m.inputs[hash[0]%byte(len(m.inputs))]
@@ -190,7 +207,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	job := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Host: req.Host, Endpoint: req.Endpoint,
 		InputHash: hash, SentHash: sent, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt),
-		Preview:  m.preview(req.Input.Prompt),
+		Preview:  m.keptPreview(req.Input.Prompt),
 		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
 		Status: Submitting, Created: time.Now(), CountedUSD: m.opts.Prices.WorstCase(req.Endpoint, req.Input),
 	}
@@ -204,6 +221,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 		m.forgo(l)
 		return nil, shuttingDown()
 	}
+	l.prompt = m.preview(req.Input.Prompt)
 	m.start(l, func() {
 		if m.submit(l, req) && !m.watch(l) {
 			m.attend(l)
@@ -231,7 +249,10 @@ func (m *Manager) insert(ctx context.Context, job Job) error {
 // forgo ends a job whose row was written while Close began. m.mu is held.
 func (m *Manager) forgo(l *live) {
 	delete(m.live, l.id)
-	m.finish(l, Cancelled, cancelled("The server was shutting down; nothing was submitted or billed."))
+	m.update(l, func(j *Job) {
+		j.Status, j.Failure = Cancelled, cancelled("The server was shutting down; nothing was submitted or billed.")
+		j.Ended, j.CountedUSD = time.Now(), 0
+	})
 }
 
 // start runs a job's watcher. m.mu is held.
@@ -241,7 +262,8 @@ func (m *Manager) start(l *live, run func()) {
 		run()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		for l.again {
+		// A caller may have joined while it was about to end.
+		for l.again || l.waiters > 0 && !m.closed && !l.letGo() && !l.snapshot().Status.Finished() {
 			l.again = false
 			m.mu.Unlock()
 			m.resume(l)
@@ -349,8 +371,9 @@ func (m *Manager) Settle(job Job, told Told) {
 				return
 			}
 			j.Delivered = true
-			if told == ToldAll && m.opts.MetadataOnly && j.Output != "" {
-				j.Output, j.Logs, j.OutputDropped = "", nil, true
+			if told == ToldAll && m.opts.MetadataOnly {
+				j.OutputDropped = j.OutputDropped || j.Output != ""
+				j.Output, j.Logs = "", nil
 			}
 		})
 	}
@@ -409,12 +432,17 @@ func inputHash(sent, webhook string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// preview is a prompt's first characters. Secrets are masked before it is cut:
-// the first half of one would not be recognised.
-func (m *Manager) preview(prompt string) string {
+// keptPreview is what the ledger keeps of a prompt.
+func (m *Manager) keptPreview(prompt string) string {
 	if m.opts.MetadataOnly {
 		return ""
 	}
+	return m.preview(prompt)
+}
+
+// preview is a prompt's first characters. Secrets are masked before it is cut:
+// the first half of one would not be recognised.
+func (m *Manager) preview(prompt string) string {
 	const reach = 4 << 10 // longer than any secret and what comes before it
 	head := prompt[:min(len(prompt), reach)]
 	if m.opts.Mask != nil {

@@ -186,7 +186,8 @@ func (m *Memory) Usage(_ context.Context, since time.Time) ([]UsageRow, error) {
 	return all, nil
 }
 
-// here is this process to a ledger that no other can see.
+// here is this process, in a row that is changed; a ledger that others share
+// puts its own name for it.
 const here = "here"
 
 // spentKey is a caller's UTC day.

@@ -24,6 +24,13 @@ func (m *Manager) Status(ctx context.Context, caller, requestID string, wait tim
 	if err != nil {
 		return Job{}, err
 	}
+	if job := l.snapshot(); wait > 0 && !job.Status.Finished() && job.WaitedBy == "" {
+		m.note(l, func(j *Job) {
+			if j.WaitedBy == "" {
+				j.WaitedBy = here
+			}
+		})
+	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	job, err := l.wait(ctx, timer.C, onChange)

@@ -118,10 +118,11 @@ func (m *Manager) changed(l *live, st falclient.Status) {
 		if st.InferenceTime > 0 {
 			j.InferenceTime = st.InferenceTime
 		}
-		if st.State == falclient.InProgress || st.State == falclient.Completed {
-			j.Status = InProgress // until its result is here
+		if st.State != falclient.InProgress && st.State != falclient.Completed || st.ErrorType == cancelledType {
+			return // one that was cancelled in the queue never ran
 		}
-		if (st.State == falclient.InProgress || st.State == falclient.Completed) && j.Started.IsZero() {
+		j.Status = InProgress // until its result is here
+		if j.Started.IsZero() {
 			j.Started = time.Now().Add(-st.InferenceTime)
 		}
 	}
@@ -221,7 +222,8 @@ func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bo
 func (m *Manager) cancelledAtFal(l *live) {
 	message := "Cancelled at fal while it was running or queued."
 	notBilled := false
-	switch outcome, _ := l.waitCancel(l.context()); outcome {
+	outcome, _ := l.waitCancel(l.context())
+	switch outcome {
 	case falclient.CancelledInQueue:
 		message, notBilled = cancelledInQueue, true
 	case falclient.CancelRequested:
@@ -229,7 +231,7 @@ func (m *Manager) cancelledAtFal(l *live) {
 	}
 	m.update(l, func(j *Job) {
 		j.Status, j.Failure, j.Ended = Cancelled, cancelled(message), time.Now()
-		if notBilled || j.Started.IsZero() {
+		if notBilled {
 			j.CountedUSD = 0
 		}
 	})
@@ -318,9 +320,18 @@ func (m *Manager) updateFrom(l *live, change func(*Job), final func(Status) bool
 		if told.RequestID == "" {
 			told.RequestID = row.RequestID
 		}
-		told.Message = withoutPrompt(told.Message, l.prompt)
+		told.Message = m.printable(told.Message, l.prompt)
 		row.Failure = &told
 	})
+}
+
+// printable is a message without the prompt. After a restart the prompt is not
+// known where none is kept, so that nothing tells whether a message repeats it.
+func (m *Manager) printable(message, prompt string) string {
+	if m.opts.MetadataOnly && prompt == "" {
+		return "The words of the failure are not kept (--store=metadata)."
+	}
+	return withoutPrompt(message, prompt)
 }
 
 // note changes what is no part of a job's course, also after its end.
@@ -375,9 +386,10 @@ func (m *Manager) askCancel(l *live) {
 	case err != nil:
 		m.opts.Log.Warn().Err(err).Str("request_id", job.RequestID).Msg("cancel not accepted")
 	case outcome == falclient.CancelledInQueue:
-		m.update(l, func(j *Job) {
+		// Also where another process has seen it cancelled and can't say how.
+		m.updateFrom(l, func(j *Job) {
 			j.Status, j.Failure, j.Ended, j.CountedUSD = Cancelled, cancelled(cancelledInQueue), time.Now(), 0
-		})
+		}, func(s Status) bool { return s.Finished() && s != Cancelled })
 		l.leave()
 	}
 	l.cancelAnswered(outcome, err)

@@ -81,50 +81,98 @@ func OpenSQLite(dir string, secureDelete bool, log zerolog.Logger) (*SQLite, err
 	}
 	s := &SQLite{
 		me: thisProcess(), log: log, path: filepath.Join(dir, LedgerFile), known: map[string]*storedRow{},
-		statements: statements{byText: map[string]*sql.Stmt{}},
-		queue:      make(chan *work), quit: make(chan struct{}), served: make(chan struct{}),
+		queue: make(chan *work),
 	}
+	if err := prepareFile(s.path); err != nil {
+		return nil, err
+	}
+	// One process at a time: a damaged file must be set aside once, and with all
+	// that belongs to it.
+	unlock, err := lockOpening(s.path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	for try := 0; ; try++ {
-		if err := prepareFile(s.path); err != nil {
-			return nil, err
-		}
-		before, err := os.Stat(s.path)
-		if err != nil {
-			return nil, err
-		}
-		s.db, err = connect(s.path, secureDelete)
+		err := s.openFile(secureDelete)
 		if err == nil {
-			break
+			return s, nil
 		}
 		if !damaged(err) || try == 2 {
 			return nil, fmt.Errorf("ledger %s: %w", s.path, err)
 		}
-		if err := s.setAside(before, err); err != nil {
+		if err := s.setAside(err); err != nil {
 			return nil, err
 		}
 	}
-	go s.serve()
-	if err := s.register(); err != nil {
-		return nil, errors.Join(err, s.Close())
+}
+
+// openFile connects and writes this process down.
+func (s *SQLite) openFile(secureDelete bool) (err error) {
+	if err := prepareFile(s.path); err != nil {
+		return err
 	}
-	return s, nil
+	if s.db, err = connect(s.path, secureDelete); err != nil {
+		return err
+	}
+	s.statements = statements{byText: map[string]*sql.Stmt{}}
+	s.quit, s.served = make(chan struct{}), make(chan struct{})
+	go s.serve()
+	if err := s.sound(); err != nil {
+		return errors.Join(err, s.shut())
+	}
+	return nil
+}
+
+// sound writes this process down and reads what each take-over reads, which
+// finds damage beyond the first page.
+func (s *SQLite) sound() error {
+	if err := s.register(); err != nil {
+		return err
+	}
+	_, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs WHERE finished = 0 OR id = (SELECT max(id) FROM jobs)`)
+	return err
+}
+
+// lockOpening takes a lock that ends with the process. SQLite's own is on every
+// system; the file stays empty.
+func lockOpening(path string) (unlock func(), err error) {
+	if err := prepareFile(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", fmt.Sprintf("%s?_txlock=exclusive&_pragma=busy_timeout(%d)", fileURI(path), busyTime.Milliseconds()))
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the ledger is being opened by another process: %w", err), db.Close())
+	}
+	return func() {
+		_ = tx.Rollback()
+		_ = db.Close()
+	}, nil
 }
 
 // Close implements Ledger. What this process watched is free for others.
 func (s *SQLite) Close() (err error) {
 	s.closing.Do(func() {
 		_, err = s.exec(`DELETE FROM processes WHERE id = ?`, s.me.id)
-		close(s.quit)
-		<-s.served
-		err = errors.Join(err, s.db.Close())
+		err = errors.Join(err, s.shut())
 	})
 	return err
+}
+
+func (s *SQLite) shut() error {
+	close(s.quit)
+	<-s.served
+	return s.db.Close()
 }
 
 // connect opens a file and brings it to the present schema.
 func connect(path string, secureDelete bool) (*sql.DB, error) {
 	query := url.Values{"_txlock": {"immediate"}, "_pragma": {
-		fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()), "journal_mode(wal)", "synchronous(normal)", "temp_store(memory)",
+		fmt.Sprintf("busy_timeout(%d)", busyTime.Milliseconds()), "synchronous(normal)", "temp_store(memory)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
 	}}
 	if secureDelete {
@@ -137,15 +185,7 @@ func connect(path string, secureDelete bool) (*sql.DB, error) {
 	// One connection: SQLite writes one at a time in any case, and readers are
 	// through in microseconds.
 	db.SetMaxOpenConns(1)
-	for began := time.Now(); ; {
-		err = migrate(db)
-		// To turn a new file to WAL, SQLite needs it for itself and does not wait.
-		if err == nil || !busy(err) || time.Since(began) > busyTime {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	if err != nil {
+	if err := migrate(db); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -204,6 +244,14 @@ func migrate(db *sql.DB) error {
 	if err := db.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
 		return err
 	}
+	if version > len(migrations) {
+		return fmt.Errorf("%w (schema %d, this one knows %d): update nemotron-mcp, or use another state folder",
+			ErrNewerLedger, version, len(migrations))
+	}
+	// Not before: a newer file is left as it is.
+	if _, err := db.Exec(`PRAGMA journal_mode = wal`); err != nil {
+		return err
+	}
 	if version == len(migrations) {
 		return nil
 	}
@@ -212,14 +260,6 @@ func migrate(db *sql.DB) error {
 		return err
 	}
 	defer tx.Rollback()
-	// Again: another process may have been faster.
-	if err := tx.QueryRow(`PRAGMA user_version`).Scan(&version); err != nil {
-		return err
-	}
-	if version > len(migrations) {
-		return fmt.Errorf("%w (schema %d, this one knows %d): update nemotron-mcp, or use another state folder",
-			ErrNewerLedger, version, len(migrations))
-	}
 	for _, step := range migrations[version:] {
 		if _, err := tx.Exec(step); err != nil {
 			return err
@@ -245,22 +285,13 @@ func hasCode(err error, codes ...int) bool {
 }
 
 func damaged(err error) bool { return hasCode(err, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) }
-func busy(err error) bool    { return hasCode(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) }
 
-// setAside renames a damaged file, and what belongs to it. It does nothing where
-// another process has done so since the file was seen.
-func (s *SQLite) setAside(seen os.FileInfo, why error) error {
-	now, err := os.Stat(s.path)
-	if err != nil || !os.SameFile(seen, now) {
-		return nil
-	}
-	aside := s.path + ".damaged-" + time.Now().UTC().Format("20060102T150405.000")
-	if err := os.Rename(s.path, aside); err != nil {
-		return fmt.Errorf("the ledger is damaged (%w) and can't be set aside: %w", why, err)
-	}
-	for _, suffix := range []string{"-wal", "-shm"} {
+// setAside renames a damaged file, and what belongs to it. The lock is held.
+func (s *SQLite) setAside(why error) error {
+	aside := s.path + ".damaged-" + time.Now().UTC().Format("20060102T150405") + "-" + s.me.id[:8]
+	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(s.path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("setting the damaged ledger aside: %w", err)
+			return fmt.Errorf("the ledger is damaged (%w) and can't be set aside: %w", why, err)
 		}
 	}
 	s.log.Error().Err(why).Str("kept_as", aside).

@@ -70,6 +70,21 @@ func (s *SQLite) buryDead() error {
 	return nil
 }
 
+// living are the processes that still watch and wait.
+func (s *SQLite) living() (map[string]bool, error) {
+	if err := s.buryDead(); err != nil {
+		return nil, err
+	}
+	living := map[string]bool{}
+	err := s.each(`SELECT id FROM processes`, nil, func(from scanner) error {
+		var id string
+		err := from.Scan(&id)
+		living[id] = true
+		return err
+	})
+	return living, err
+}
+
 // Claim implements Ledger.
 func (s *SQLite) Claim(_ context.Context, id string) (Job, bool, error) {
 	for range maxChanges {

@@ -96,6 +96,14 @@ func (s *SQLite) Update(_ context.Context, id string, change func(*Job)) (Job, e
 // more.
 func (s *SQLite) replace(row, next *storedRow) (done bool, err error) {
 	next.version = row.version + 1
+	switch next.job.WaitedBy {
+	case "":
+		if row.job.WaitedBy != s.me.id {
+			next.job.WaitedBy = row.job.WaitedBy // each process takes back its own only
+		}
+	case here:
+		next.job.WaitedBy = s.me.id
+	}
 	switch {
 	case next.job.Status.Finished():
 		next.owner = ""
@@ -218,12 +226,23 @@ func (s *SQLite) Undelivered(_ context.Context, caller, inputHash string, since 
 func (s *SQLite) undelivered(caller, inputHash string, since time.Time, free func(Job) bool) (job Job, changed bool, err error) {
 	rows, err := s.rows(`SELECT `+rowColumns+` FROM jobs
 		INDEXED BY jobs_input WHERE delivered = 0 AND input_hash <> '' AND caller = ? AND input_hash = ? AND created >= ?
-		AND (waited_by IN ('', ?) OR waited_by NOT IN (SELECT id FROM processes)) ORDER BY id LIMIT 100`,
-		caller, inputHash, since.UnixNano(), s.me.id)
+		ORDER BY id LIMIT 100`, caller, inputHash, since.UnixNano())
 	if err != nil {
 		return Job{}, false, err
 	}
+	var living map[string]bool
 	for _, row := range rows {
+		if waiter := row.job.WaitedBy; waiter != "" && waiter != s.me.id {
+			// One that was killed since the last round waits for nothing any more.
+			if living == nil {
+				if living, err = s.living(); err != nil {
+					return Job{}, false, err
+				}
+			}
+			if living[waiter] {
+				continue
+			}
+		}
 		if !free(row.job) {
 			continue
 		}

@@ -1,0 +1,277 @@
+package jobs
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/falsim"
+)
+
+// Processes that find the damage at the same moment agree on one new ledger, and
+// the damaged one is kept.
+func TestDamagedLedgerIsSetAsideOnce(t *testing.T) {
+	t.Parallel()
+	damage := bytes.Repeat([]byte("\xde\xad\xbe\xef"), 4096)
+	const rounds, processes = 20, 4
+	for range rounds {
+		dir := state(t)
+		if err := os.WriteFile(filepath.Join(dir, LedgerFile), damage, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var opening sync.WaitGroup
+		start := make(chan struct{})
+		ledgers := make([]*SQLite, processes)
+		for n := range processes {
+			opening.Go(func() {
+				<-start
+				s, err := OpenSQLite(dir, false, zerolog.Nop())
+				if err != nil {
+					t.Errorf("OpenSQLite: %v", err)
+					return
+				}
+				ledgers[n] = s
+				if err := s.Insert(t.Context(), row(n), 0); err != nil {
+					t.Errorf("Insert: %v", err)
+				}
+			})
+		}
+		close(start)
+		opening.Wait()
+		for _, s := range ledgers {
+			if s != nil {
+				_ = s.Close()
+			}
+		}
+		kept := 0
+		for file, b := range contents(t, dir) {
+			if strings.HasPrefix(file, LedgerFile+".damaged-") && bytes.Equal(b, damage) {
+				kept++
+			}
+		}
+		if rows := openLedgerRows(t, dir); len(rows) != processes || kept != 1 {
+			t.Fatalf("%d of %d rows are in the new ledger, and the damaged one is kept %d times", len(rows), processes, kept)
+		}
+	}
+}
+
+func TestMetadataOnlyWhereFalRepeatsThePrompt(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("xy", 50) + promptMark
+	echo := `{"detail":[{"loc":["body","prompt"],"msg":"may not be ` + long + `","type":"value_error","input":"` + long + `"}]}`
+	for _, tc := range []struct {
+		name   string
+		script falsim.Script
+	}{
+		{"in a refusal", falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepSubmit, Status: 422, Body: echo}}}},
+		{"in the job's end", falsim.Script{Faults: []falsim.Fault{{Step: falsim.StepJob, Kind: falsim.Fail, Status: 422, Body: echo}}}},
+		{"in the logs of a job that fails", falsim.Script{
+			RunTime: time.Second, Logs: []falsim.Log{{Message: "got " + long}},
+			Faults: []falsim.Fault{{Step: falsim.StepJob, Kind: falsim.Fail, Status: 500, Error: "boom"}},
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				f := newHouse(t, tc.script)
+				m := f.join(metadataOnly)
+				job := m.generate(prompt(long, time.Minute))
+				m.is(job, Failed, job.Failure.Code)
+				m.m.Settle(job, ToldAll)
+				m.leave()
+				if found := f.search(promptMark); found != nil {
+					t.Errorf("found %v: %v %v", found, job.Failure, job.Logs)
+				}
+				if strings.Contains(m.log.String(), promptMark) {
+					t.Errorf("the log has it: %s", m.log.String())
+				}
+			})
+		})
+	}
+}
+
+func TestNewerLedgerInAnotherMode(t *testing.T) {
+	t.Parallel()
+	dir := state(t)
+	db := rawLedger(t, dir)
+	script(t, db, `CREATE TABLE later (x); PRAGMA user_version = 99`)
+	must(t, db.Close())
+	before := contents(t, dir)[LedgerFile]
+	_, err := OpenSQLite(dir, false, zerolog.Nop())
+	if err == nil || !bytes.Equal(before, contents(t, dir)[LedgerFile]) {
+		t.Errorf("the newer file was changed (%v)", err)
+	}
+}
+
+func TestDamagedTable(t *testing.T) {
+	t.Parallel()
+	dir := state(t)
+	b := filled(t)
+	copy(b[4096:], bytes.Repeat([]byte("\xde\xad\xbe\xef"), 1024))
+	must(t, os.WriteFile(filepath.Join(dir, LedgerFile), b, 0o600))
+	s, err := OpenSQLite(dir, false, zerolog.Nop())
+	if err != nil {
+		t.Fatalf("OpenSQLite: %v", err)
+	}
+	_ = s.Close()
+}
+
+// A's queue_status ends while B's call waits: a third call must not take B's job.
+func TestSettleLeavesAnothersWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newHouse(t, falsim.Script{RunTime: time.Minute})
+		a, b, c := f.join(), f.join(), f.join()
+		handed := a.handBack("p")
+		second := b.start(prompt("p", 2*time.Minute))
+		synctest.Wait()
+		a.status(handed.RequestID, 0)
+		third := c.start(prompt("p", 2*time.Minute))
+		two, _ := second.wait()
+		three, _ := third.wait()
+		if two.ID == three.ID {
+			t.Errorf("two calls at once have one job; waited by %q", f.row().WaitedBy)
+		}
+		b.m.Settle(two, ToldAll)
+		c.m.Settle(three, ToldAll)
+	})
+}
+
+func TestNoAttachWhileAnotherProcessesStatusWaits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newHouse(t, falsim.Script{RunTime: time.Minute})
+		a, b := f.join(), f.join()
+		handed := a.handBack("p")
+		a.calls.Go(func() { a.status(handed.RequestID, 2*time.Minute) })
+		synctest.Wait()
+		second := b.generate(prompt("p", 2*time.Minute))
+		if second.ID == handed.ID {
+			t.Error("attached to a job that queue_status of another process waits for")
+		}
+		b.m.Settle(second, ToldAll)
+	})
+}
+
+func TestCancelInQueueByAnother(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newHouse(t, falsim.Script{QueueDelay: time.Hour, Faults: []falsim.Fault{{Step: falsim.StepCancel, Delay: time.Second, Accept: true}}})
+		a, b := f.join(), f.join()
+		handed := a.handBack("p")
+		time.Sleep(time.Second)
+		job, outcome, err := b.m.Cancel(t.Context(), me, handed.RequestID)
+		b.m.Settle(job, ToldAll)
+		row := f.row()
+		if err != nil || outcome != falclient.CancelledInQueue || row.CountedUSD != 0 || !strings.Contains(row.Failure.Message, "not billed") {
+			t.Errorf("%q, %v; the row counts $%v: %v (started %v)", outcome, err, row.CountedUSD, row.Failure, row.Started)
+		}
+		a.count(1, 0)
+	})
+}
+
+// Nobody here knows how far it had got: what it may cost stays counted.
+func TestCancelByTheDashboard(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newHouse(t, falsim.Script{QueueDelay: time.Hour})
+		a := f.join()
+		handed := a.handBack("p")
+		time.Sleep(time.Second)
+		e, _ := falclient.ParseEndpoint(falclient.Nemotron)
+		_, err := a.client.Cancel(t.Context(), e, handed.RequestID)
+		must(t, err)
+		time.Sleep(time.Second)
+		row := f.row()
+		if row.Status != Cancelled || row.CountedUSD == 0 || !row.Started.IsZero() || !strings.Contains(row.Failure.Message, "running or queued") {
+			t.Errorf("%s counts $%v, started %v: %v", row.Status, row.CountedUSD, row.Started, row.Failure)
+		}
+		a.count(1, 0)
+	})
+}
+
+// closingLedger has its manager closed in the middle of an Insert.
+type closingLedger struct {
+	Ledger
+	m      *Manager
+	closed chan struct{}
+}
+
+func (c *closingLedger) Insert(ctx context.Context, job Job, dayCap float64) error {
+	go func() {
+		defer close(c.closed)
+		_ = c.m.Close(context.Background())
+	}()
+	synctest.Wait()
+	return c.Ledger.Insert(ctx, job, dayCap)
+}
+
+// Close in the middle of Insert: the row is told as never submitted, and costs
+// nothing.
+func TestCallThatCloseForgoes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		open func(t *testing.T, dir string) Ledger
+		rows func(t *testing.T, dir string, used Ledger) []Job
+	}{
+		{"in memory", func(*testing.T, string) Ledger { return NewMemory() }, func(t *testing.T, _ string, used Ledger) []Job {
+			rows, err := used.List(t.Context(), Query{Caller: me, Limit: 9})
+			must(t, err)
+			return rows
+		}},
+		{"in a file", func(t *testing.T, dir string) Ledger { return openLedger(t, dir) }, func(t *testing.T, dir string, _ Ledger) []Job {
+			next := openLedger(t, dir)
+			_, _, err := next.TakeOver(t.Context())
+			must(t, err)
+			rows, err := next.List(t.Context(), Query{Caller: me, Limit: 9})
+			must(t, err)
+			return rows
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				dir := state(t)
+				ledger := &closingLedger{Ledger: tc.open(t, dir), closed: make(chan struct{})}
+				ledger.m = New(&stub{}, ledger, Options{Prices: DefaultPrices(), KnowsKey: true})
+				_, err := ledger.m.Generate(t.Context(), prompt("p", time.Minute), nil)
+				<-ledger.closed
+				rows := tc.rows(t, dir, ledger.Ledger)
+				if len(rows) != 1 || rows[0].Status != Cancelled || rows[0].CountedUSD != 0 || code(err) != UpstreamUnavailable {
+					t.Errorf("%v: rows %+v", err, rows)
+				}
+			})
+		})
+	}
+}
+
+// queue_status again and again, of a job that another process watches.
+func TestMirrorEndsAsACallerJoins(t *testing.T) {
+	dir := state(t)
+	a, b := New(&stub{}, openLedger(t, dir), Options{Prices: DefaultPrices(), KnowsKey: true}), New(&stub{}, openLedger(t, dir), Options{Prices: DefaultPrices(), KnowsKey: true})
+	job, err := a.Generate(t.Context(), prompt("p", 0), nil)
+	must(t, err)
+	a.Settle(job, ToldAll)
+	var calls sync.WaitGroup
+	stop := time.Now().Add(500 * time.Millisecond)
+	for range 2 {
+		calls.Go(func() {
+			for n := 0; time.Now().Before(stop); n++ {
+				got, err := b.Status(context.Background(), me, job.RequestID, 0, nil)
+				if err != nil {
+					t.Errorf("after %d calls: %v", n, err)
+					return
+				}
+				b.Settle(got, NotTold)
+			}
+		})
+	}
+	calls.Wait()
+	ctx, done := context.WithTimeout(context.Background(), time.Second)
+	defer done()
+	_, _ = b.Close(ctx), a.Close(ctx)
+}
