@@ -12,7 +12,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz golden bench compat cover docs clean
+.PHONY: help build demo test race lint fuzz golden bench chaos compat cover docs clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ golden: ## Renew the golden files; read the difference before committing it
 bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight for one)
 	go run ./internal/bench -binary $(BIN) $(filter-out .,$(RUN))
 	go test -run '^$$' -bench . -benchmem ./schema ./internal/redact ./internal/transport
+
+chaos: build ## Kill servers at random on a simulator that fails, and audit the bills (SEED=n for a known run)
+	go run ./internal/chaos -binary $(BIN) $(if $(SEED),-seed $(SEED))
 
 compat: build ## Check the simulator with fal's official client (needs Node 20 and npm)
 	cd testdata/compat && npm ci --no-fund --no-audit && FALSIM_BIN="$(CURDIR)/$(BIN)" npm test

@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"internal/workers":   nil,
 	// Programs and tests of the project itself, which nothing imports.
 	"internal/bench":      {"internal/falsim", "falclient", "internal/jobs"},
+	"internal/chaos":      {"internal/jobs", "internal/falsim", "falclient"},
 	"internal/transcript": nil,
 }
 
@@ -39,7 +40,7 @@ var keepers = map[string][]string{
 	"github.com/tmaxmax/go-sse":             {"falclient"},
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/time/rate":                {"falclient"},
-	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/jobs", "internal/bench"},
+	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/jobs", "internal/bench", "internal/chaos"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/google/uuid":                {"internal/jobs", "internal/falsim", "tools", "internal/bench"},
 }
