@@ -2,14 +2,10 @@ package jobs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/rs/zerolog"
@@ -346,116 +342,9 @@ func (m *Manager) join(job Job) *live {
 	return l
 }
 
-// Settle ends the wait for a job that Generate, Status or Cancel returned, and
-// says whether it was written to the host, all of it or the first pages. Once a
-// job's end was, an identical call is a new one.
-func (m *Manager) Settle(job Job, told Told) {
-	if job.ID == "" {
-		return
-	}
-	m.mu.Lock()
-	l := m.live[job.ID]
-	last := false
-	if l != nil {
-		l.waiters--
-		last = l.waiters <= 0
-	}
-	m.mu.Unlock()
-	if l != nil && (last || told != NotTold && job.Status.Finished()) {
-		m.note(l, func(j *Job) {
-			if last {
-				j.WaitedBy = ""
-			}
-			// Not one that was UNKNOWN and has been found alive since.
-			if told == NotTold || !job.Status.Finished() || !j.Status.Finished() {
-				return
-			}
-			j.Delivered = true
-			if told == ToldAll && m.opts.MetadataOnly {
-				j.OutputDropped = j.OutputDropped || j.Output != ""
-				j.Output, j.Logs = "", nil
-			}
-		})
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if l != nil {
-		m.forget(l)
-	}
-}
-
-// Told is how much of a job the host was given.
-type Told int
-
-// What Settle is told.
-const (
-	NotTold  Told = iota
-	ToldPart      // there are more pages
-	ToldAll
-)
-
-// WasTold puts what a transport and a tool know together: whether the answer
-// was delivered, and whether there are more pages.
-func WasTold(delivered, more bool) Told {
-	switch {
-	case !delivered:
-		return NotTold
-	case more:
-		return ToldPart
-	}
-	return ToldAll
-}
-
 // forget drops a job that nobody watches or waits for. m.mu is held.
 func (m *Manager) forget(l *live) {
 	if l.waiters <= 0 && !l.running && m.live[l.id] == l {
 		delete(m.live, l.id)
 	}
-}
-
-// sentHash identifies what fal is sent. A default that is written out is the
-// same as one that is left out.
-func sentHash(endpoint string, input falclient.NemotronInput) (string, error) {
-	meant, err := json.Marshal(input.WithDefaults())
-	if err != nil {
-		return "", fmt.Errorf("encoding the input: %w", err)
-	}
-	h := sha256.New()
-	h.Write([]byte(endpoint + "\x00"))
-	h.Write(meant)
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// inputHash identifies everything that makes two calls the same.
-func inputHash(sent, webhook string) string {
-	h := sha256.Sum256([]byte(sent + "\x00" + webhook))
-	return hex.EncodeToString(h[:])
-}
-
-// keptPreview is what the ledger keeps of a prompt.
-func (m *Manager) keptPreview(prompt string) string {
-	if m.opts.MetadataOnly {
-		return ""
-	}
-	return m.preview(prompt)
-}
-
-// preview is a prompt's first characters. Secrets are masked before it is cut:
-// the first half of one would not be recognised.
-func (m *Manager) preview(prompt string) string {
-	const reach = 4 << 10 // longer than any secret and what comes before it
-	head := prompt[:min(len(prompt), reach)]
-	if m.opts.Mask != nil {
-		head = m.opts.Mask(head)
-	}
-	// A copy, so that the row does not keep the whole prompt alive.
-	var b []byte
-	n := 0
-	for _, r := range head {
-		if n++; n > previewLength {
-			break
-		}
-		b = utf8.AppendRune(b, r)
-	}
-	return string(b)
 }

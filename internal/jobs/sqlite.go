@@ -130,7 +130,10 @@ func (s *SQLite) sound() error {
 	if err := s.register(); err != nil {
 		return err
 	}
-	_, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs WHERE finished = 0 OR id = (SELECT max(id) FROM jobs)`)
+	if _, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs INDEXED BY jobs_unfinished WHERE finished = 0`); err != nil {
+		return err
+	}
+	_, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs ORDER BY id DESC LIMIT 1`)
 	return err
 }
 
