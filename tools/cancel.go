@@ -20,13 +20,11 @@ type CancelInput struct {
 
 func (s *service) cancel(ctx context.Context, in CancelInput) (Job, error) {
 	job, outcome, err := s.jobs.Cancel(ctx, callerFrom(ctx), in.RequestID)
-	more := false
-	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, jobs.WasTold(delivered, more)) })
+	out := s.show(job, 0)
+	s.settle(ctx, job, out.NextOffset > 0)
 	if err != nil && !job.Status.Finished() {
 		return Job{}, stillRunning(job, err)
 	}
-	out := s.show(job, 0)
-	more = out.NextOffset > 0
 	if note := cancelNote(job, outcome); note != "" && (out.Error == nil || out.Error.Message != note) {
 		out.Note = note
 	}

@@ -49,12 +49,13 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 		Host:          s.hostFrom(ctx),
 	}
 	job, err := s.jobs.Generate(ctx, req, jobProgress(ctx))
-	more := false
-	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, jobs.WasTold(delivered, more)) })
-	job.HideReasoning = req.HideReasoning
-	if job.Status == jobs.Completed { // also where the call was ended a moment before
-		out := s.show(job, 0)
-		more = out.NextOffset > 0
+	shown := job
+	shown.HideReasoning = req.HideReasoning
+	out := s.show(shown, 0)
+	completed := job.Status == jobs.Completed
+	// An error shows nothing of an answer that could not be read.
+	s.settle(ctx, job, out.NextOffset > 0 || !completed && job.Output != "")
+	if completed { // also where the call was ended a moment before
 		return out, nil
 	}
 	if err != nil {
@@ -63,7 +64,13 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 	if job.Failure != nil {
 		return Job{}, job.Failure
 	}
-	return s.show(job, 0), nil
+	return out, nil
+}
+
+// settle has the job told as delivered once its answer was written to the host;
+// more says that the answer does not hold all of the output.
+func (s *service) settle(ctx context.Context, job jobs.Job, more bool) {
+	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, jobs.WasTold(delivered, more)) })
 }
 
 // ended words the end of a call that did not wait for its job's: a shutdown or

@@ -181,7 +181,7 @@ func TestCutAnswer(t *testing.T) {
 		if job.Status != "COMPLETED" || job.FinishReason != "length" || job.Output != "A much l" {
 			t.Errorf("job %+v", job.Job)
 		}
-		wantIn(t, job.Note, "cut at max_tokens", "larger max_tokens")
+		wantIn(t, job.Note, "cut at max_tokens", "with a larger one")
 	})
 }
 

@@ -87,7 +87,7 @@ func (o *Job) nextStep(offset, length int, dropped bool) []string {
 	case offset > 0 && offset >= length:
 		return []string{fmt.Sprintf("The offset is beyond the output, which has %d bytes.", length)}
 	case o.FinishReason == "length":
-		return []string{"The answer was cut at max_tokens; call again with a larger max_tokens (up to 20000) for all of it."}
+		return []string{"The answer was cut at max_tokens; for all of it call again with a larger one (20000 is the most), or ask for a shorter answer."}
 	}
 	return nil
 }

@@ -101,7 +101,7 @@ func (l List) text() string {
 	}
 	fmt.Fprintf(&b, "Spent today (UTC): about $%.6f", l.SpentTodayUSD)
 	if l.DayCapUSD > 0 {
-		fmt.Fprintf(&b, " of $%.2f", l.DayCapUSD)
+		fmt.Fprintf(&b, " of $%.6f", l.DayCapUSD)
 	}
 	return b.String()
 }

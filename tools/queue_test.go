@@ -286,3 +286,26 @@ func TestListedPrompt(t *testing.T) {
 		}
 	})
 }
+
+// A paid answer that can't be read as one is not in the error that tells so: it
+// is kept for queue_status, also where the ledger drops what was delivered.
+func TestUnreadableAnswerIsKept(t *testing.T) {
+	t.Parallel()
+	for _, metadataOnly := range []bool{false, true} {
+		strange := falsim.Fault{Step: falsim.StepResult, Status: 200, Body: `{"strange":"but paid for"}`}
+		inBubble(t, rigOptions{script: falsim.Script{Faults: []falsim.Fault{strange}}, metadataOnly: metadataOnly}, func(t *testing.T, r *rig) {
+			a := r.call("nemotron_generate", `{"prompt":"Hi"}`)
+			if a.code() != string(jobs.UpstreamInvalid) {
+				t.Fatalf("told as %s", a.text)
+			}
+			id, _ := a.meta["request_id"].(string)
+			first := r.call("queue_status", byID(id)).job(t)
+			if !strings.Contains(first.Output, "but paid for") {
+				t.Errorf("metadata only %v: %+v", metadataOnly, first)
+			}
+			if again := r.call("queue_status", byID(id)).job(t); (again.Output == "") != metadataOnly {
+				t.Errorf("metadata only %v, and after it was delivered: %+v", metadataOnly, again)
+			}
+		})
+	}
+}

@@ -50,6 +50,8 @@ type rigOptions struct {
 	dial   func() error // fails where no connection can be made
 	fal    jobs.Fal     // instead of the simulator
 	ledger jobs.Ledger  // instead of one in memory
+	// metadataOnly has the ledger drop what was delivered.
+	metadataOnly bool
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
@@ -65,7 +67,8 @@ func newRig(t *testing.T, o rigOptions) *rig {
 		o.ledger = jobs.NewMemory()
 	}
 	r.jobs = jobs.New(fal, o.ledger, jobs.Options{
-		Prices: jobs.DefaultPrices(), KnowsKey: !o.noKey, OneCaller: true, Log: log,
+		MetadataOnly: o.metadataOnly,
+		Prices:       jobs.DefaultPrices(), KnowsKey: !o.noKey, OneCaller: true, Log: log,
 	})
 	var err error
 	r.server, err = NewServer(Config{Version: "1.2.3", Jobs: r.jobs, Secrets: secrets, Log: log})

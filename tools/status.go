@@ -37,13 +37,11 @@ func (s JobStatus) text() string {
 
 func (s *service) status(ctx context.Context, in StatusInput) (JobStatus, error) {
 	job, err := s.jobs.Status(ctx, callerFrom(ctx), in.RequestID, waitTime(in.WaitSeconds, 0), jobProgress(ctx))
-	more := false
-	onSettled(ctx, func(delivered bool) { s.jobs.Settle(job, jobs.WasTold(delivered, more)) })
+	out := JobStatus{Job: s.show(job, in.Offset)}
+	s.settle(ctx, job, out.NextOffset > 0)
 	if err != nil && !job.Status.Finished() {
 		return JobStatus{}, stillRunning(job, err)
 	}
-	out := JobStatus{Job: s.show(job, in.Offset)}
-	more = out.NextOffset > 0
 	if in.Logs {
 		for _, l := range job.Logs {
 			out.Logs = append(out.Logs, strings.TrimSpace(l.Timestamp+" "+l.Message))

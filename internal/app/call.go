@@ -9,6 +9,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"nemotron-mcp/tools"
 )
 
 type callCommand struct {
@@ -44,13 +46,16 @@ func (c *callCommand) Run(s *session) error {
 	req := mcp.CallToolRequest{}
 	req.Params.Name, req.Params.Arguments = c.Tool, args
 	req.Params.Meta = &mcp.Meta{ProgressToken: "call"}
-	res, err := host.CallTool(s.ctx, req)
+	var delivery tools.Delivery // what is on stdout has been delivered, and nothing else
+	res, err := host.CallTool(tools.WithDelivery(s.ctx, &delivery), req)
+	if err == nil {
+		err = c.print(s.Out, res)
+	}
 	if err != nil {
+		delivery.Dropped()
 		return err
 	}
-	if err := c.print(s.Out, res); err != nil {
-		return err
-	}
+	delivery.Delivered()
 	if res.IsError {
 		return errReported
 	}

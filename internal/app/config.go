@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,11 +40,24 @@ type Options struct {
 	PayloadStorage string        `help:"Have fal store inputs and outputs, or not; the account's setting where not set." enum:"on,off,," default:"" placeholder:"on|off"`
 	StateDir       string        `help:"Folder of the ledger (default: the platform's folder for state)." type:"path" placeholder:"DIR"`
 	Store          string        `help:"What the ledger keeps: full; metadata (no prompts, no answers once delivered); memory (nothing on disk)." enum:"full,metadata,memory" default:"full" placeholder:"full|metadata|memory"`
-	MaxCostPerCall float64       `help:"Refuse a call that may cost more (USD)." placeholder:"USD"`
-	MaxCostPerDay  float64       `help:"Refuse calls with which the UTC day may cost more, all processes together (USD)." placeholder:"USD"`
+	MaxCostPerCall cost          `help:"Refuse a call that may cost more (USD)." placeholder:"USD"`
+	MaxCostPerDay  cost          `help:"Refuse calls with which the UTC day may cost more, all processes together (USD)." placeholder:"USD"`
 	Price          jobs.Prices   `help:"USD per 1,000 tokens of an endpoint, instead of fal's published price." placeholder:"ENDPOINT=USD"`
 	LogLevel       string        `help:"${enum}." enum:"debug,info,warn,error" default:"info"`
 	LogFormat      string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
+}
+
+// cost is a cap in USD; 0 is one that was not given.
+type cost float64
+
+// UnmarshalText reads a flag. What is no sum of money must not become no cap.
+func (c *cost) UnmarshalText(text []byte) error {
+	value, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(value > 0 && value <= 1e6) {
+		return errors.New("must be USD above 0, at most 1000000; leave it out for no cap")
+	}
+	*c = cost(value)
+	return nil
 }
 
 // configError is a configuration that an operator has to mend.
@@ -177,10 +191,10 @@ func (o *Options) environ() []string {
 		envPrefix + "_STORE=" + o.Store,
 	}
 	if o.MaxCostPerCall != 0 {
-		env = append(env, envPrefix+"_MAX_COST_PER_CALL="+strconv.FormatFloat(o.MaxCostPerCall, 'f', -1, 64))
+		env = append(env, envPrefix+"_MAX_COST_PER_CALL="+strconv.FormatFloat(float64(o.MaxCostPerCall), 'f', -1, 64))
 	}
 	if o.MaxCostPerDay != 0 {
-		env = append(env, envPrefix+"_MAX_COST_PER_DAY="+strconv.FormatFloat(o.MaxCostPerDay, 'f', -1, 64))
+		env = append(env, envPrefix+"_MAX_COST_PER_DAY="+strconv.FormatFloat(float64(o.MaxCostPerDay), 'f', -1, 64))
 	}
 	if o.StartTimeout != 0 {
 		env = append(env, envPrefix+"_START_TIMEOUT="+o.StartTimeout.String())

@@ -61,13 +61,16 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 	if err != nil {
 		return nil, err
 	}
-	if s.opts.MaxCostPerCall < 0 || s.opts.MaxCostPerDay < 0 {
-		return nil, &configError{"a cap on the cost is below 0", "Give --max-cost-per-call and --max-cost-per-day in USD, or leave them out."}
+	if s.opts.MaxCostPerDay > 0 && s.opts.Store == storeMemory {
+		return nil, &configError{
+			"--max-cost-per-day holds for all processes together, which share a ledger on disk, and --store=memory keeps none",
+			"Leave one of the two out.",
+		}
 	}
 	ledger := jobs.NewLazy(func() (jobs.Ledger, error) { return open(h.log) })
 	h.jobs = jobs.New(h.fal, ledger, jobs.Options{
 		Prices: prices, Submit: submit, SafetyChecker: onOff(s.opts.SafetyChecker),
-		MaxCostPerCall: s.opts.MaxCostPerCall, MaxCostPerDay: s.opts.MaxCostPerDay, MetadataOnly: s.opts.Store == storeMetadata,
+		MaxCostPerCall: float64(s.opts.MaxCostPerCall), MaxCostPerDay: float64(s.opts.MaxCostPerDay), MetadataOnly: s.opts.Store == storeMetadata,
 		KnowsKey: h.knowsKey, OneCaller: true, Mask: h.secrets.String, Log: h.log,
 	})
 	h.server, err = tools.NewServer(tools.Config{Version: s.version, Jobs: h.jobs, Secrets: h.secrets, Log: h.log})

@@ -1,11 +1,14 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/transport"
 )
 
@@ -18,8 +21,8 @@ const (
 	grace = 700 * time.Millisecond
 	// closeTime is the least that the jobs have after that.
 	closeTime = 100 * time.Millisecond
-	// collectDelay is how long after the start the ledger is looked through, unless
-	// a call does so first.
+	// collectDelay is how long after the start a ledger is looked for, and how
+	// often while there is none.
 	collectDelay = 2 * time.Second
 	// exitTime is left for the way out.
 	exitTime = 200 * time.Millisecond
@@ -37,12 +40,11 @@ func (c *serveCommand) Run(s *session) error {
 		fmt.Fprintln(s.Err, "nemotron-mcp speaks MCP on stdin and stdout; a host starts it. Try 'nemotron-mcp demo' or 'nemotron-mcp --help'.")
 	}
 	tuneGC()
-	if s.opts.ledgerExists() {
-		// What a process of before has left is brought home before fal deletes it,
-		// also where this one is asked for nothing; not while the host waits for it
-		// to start.
-		defer time.AfterFunc(collectDelay, h.jobs.Collect).Stop()
-	}
+	serving, stop := context.WithCancel(s.ctx)
+	var collecting sync.WaitGroup
+	collecting.Go(func() { s.collect(serving, h.jobs) })
+	defer collecting.Wait()
+	defer stop()
 	in := &endNoting{r: s.In}
 	stdio := transport.Stdio{Server: h.server, Log: h.log, Mask: h.secrets.Bytes, Grace: grace}
 	err = stdio.Serve(s.ctx, in, s.Out)
@@ -58,6 +60,25 @@ func (c *serveCommand) Run(s *session) error {
 	}
 	h.close(max(endTime-exitTime-time.Since(ended), closeTime))
 	return err
+}
+
+// collect brings home what other processes leave, before fal deletes it, also
+// where this one is asked for nothing: from when there is a ledger on, but not
+// while the host waits for the server to start.
+func (s *session) collect(ctx context.Context, manager *jobs.Manager) {
+	looks := time.NewTicker(collectDelay)
+	defer looks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+		}
+		if s.opts.ledgerExists() {
+			manager.Collect() // goes on by itself
+			return
+		}
+	}
 }
 
 // endNoting notes when the input ended.

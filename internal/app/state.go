@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
+	"strings"
+	"syscall"
 
 	"github.com/rs/zerolog"
 
@@ -76,7 +79,9 @@ func (o *Options) openLedger(log zerolog.Logger) (jobs.Ledger, error) {
 // noFolder reports whether there is no place for a ledger, and not a ledger
 // that can't be read.
 func noFolder(err error) bool {
-	return errors.Is(err, errNoHome) || errors.As(err, new(*os.PathError))
+	// On Windows a folder below a file is not found.
+	return errors.Is(err, errNoHome) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) ||
+		errors.Is(err, syscall.ENOTDIR) || errors.Is(err, fs.ErrNotExist)
 }
 
 // ledgerExists reports whether there may be jobs that a process of before has
@@ -100,8 +105,15 @@ func (o *Options) prices() (jobs.Prices, error) {
 	}
 	maps.Copy(prices, refreshed)
 	maps.Copy(prices, o.Price)
+	known := jobs.DefaultPrices()
 	for endpoint, price := range o.Price {
-		if !(price >= 0 && price < 1000) {
+		if _, ok := known[endpoint]; !ok {
+			return nil, &configError{
+				fmt.Sprintf("--price names %q, which is no endpoint of Nemotron's", endpoint),
+				"The endpoints are " + strings.Join(slices.Sorted(maps.Keys(known)), ", ") + ".",
+			}
+		}
+		if !(price > 0 && price < 1000) {
 			return nil, &configError{fmt.Sprintf("the price of %s is %v", endpoint, price), "Give USD per 1,000 tokens, such as 0.01."}
 		}
 	}
@@ -114,12 +126,17 @@ func (o *Options) refreshedPrices() (jobs.Prices, error) {
 		return nil, nil
 	}
 	path := filepath.Join(dir, pricesFile)
-	f, err := os.Open(path)
-	if err != nil {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // none were read yet
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxPrices))
+	var b []byte
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxPrices) {
+		err = errors.New("not a file of prices")
+	}
+	if err == nil {
+		b, err = os.ReadFile(path)
+	}
 	var prices jobs.Prices
 	if err != nil || json.Unmarshal(b, &prices) != nil {
 		return nil, &configError{path + " can't be read as prices", "Delete it, or read them from fal again with 'nemotron-mcp usage --refresh-prices'."}

@@ -49,7 +49,7 @@ func (c *usageCommand) Run(s *session) error {
 		if asTable {
 			return nil
 		}
-		b, err := encode(report(nil, now, s.opts.MaxCostPerDay), "  ")
+		b, err := encode(report(nil, now, float64(s.opts.MaxCostPerDay)), "  ")
 		if err != nil {
 			return err
 		}

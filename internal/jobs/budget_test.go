@@ -49,7 +49,7 @@ func TestDayCapHoldsAcrossProcesses(t *testing.T) {
 			if !ok || e.Code != BudgetExceeded || job.ID != "" {
 				t.Fatalf("%v", err)
 			}
-			for _, want := range []string{fmt.Sprintf("up to $%.4f", worst), fmt.Sprintf("$%.4f of the day's cap of $%.4f is left", most-fit*worst, most)} {
+			for _, want := range []string{fmt.Sprintf("up to $%.6f", worst), fmt.Sprintf("$%.6f of the day's cap of $%.6f is left", most-fit*worst, most)} {
 				if !strings.Contains(e.Message, want) {
 					t.Errorf("%q does not say %q", e.Message, want)
 				}
@@ -106,7 +106,7 @@ func TestCallCap(t *testing.T) {
 					m.is(job, Completed, "")
 					return
 				}
-				if code(err) != BudgetExceeded || !strings.Contains(err.Error(), fmt.Sprintf("$%.4f", worst)) {
+				if code(err) != BudgetExceeded || !strings.Contains(err.Error(), fmt.Sprintf("$%.6f", worst)) {
 					t.Errorf("Generate: %v", err)
 				}
 				if len(f.rows()) != 0 || f.sim.Stats().Requests.Submit != 0 {

@@ -180,7 +180,7 @@ func notBilled(f *Error) bool { return f.free }
 func overCallCap(worst, most float64) *Error {
 	return &Error{
 		Code:    BudgetExceeded,
-		Message: fmt.Sprintf("This call may cost up to $%.4f, and the cap for one call is $%.4f. Nothing was submitted.", worst, most),
+		Message: fmt.Sprintf("This call may cost up to $%.6f, and the cap for one call is $%.6f. Nothing was submitted.", worst, most),
 		Action:  "Send less text or a smaller max_tokens, or ask the operator for a higher --max-cost-per-call.",
 	}
 }
@@ -190,7 +190,7 @@ func overDayCap(worst, spent, most float64, now time.Time) *Error {
 	reset := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, time.UTC)
 	return &Error{
 		Code: BudgetExceeded,
-		Message: fmt.Sprintf("This call may cost up to $%.4f; $%.4f of the day's cap of $%.4f is left ($%.4f is spent or reserved by calls under way). Nothing was submitted.",
+		Message: fmt.Sprintf("This call may cost up to $%.6f; $%.6f of the day's cap of $%.6f is left ($%.6f is spent or reserved by calls under way). Nothing was submitted.",
 			worst, max(most-spent, 0), most, spent),
 		Action: fmt.Sprintf("The cap starts anew at %s (in %s). Until then send less text or a smaller max_tokens, wait for calls under way to end, or ask the operator for a higher --max-cost-per-day.",
 			reset.Format(time.RFC3339), reset.Sub(now).Round(time.Minute)),

@@ -10,6 +10,9 @@ import (
 // ErrNoJob is returned where the ledger has no such row for this caller.
 var ErrNoJob = errors.New("no such job")
 
+// ErrKnownJob is returned for a row whose request another row has.
+var ErrKnownJob = errors.New("the ledger has this request already")
+
 // OverCapError is why a row was not inserted: with it the day would cost more
 // than the cap.
 type OverCapError struct{ SpentUSD float64 }
@@ -27,7 +30,8 @@ type Ledger interface {
 	// Insert writes a new row, which this process owns and waits for. Where dayCap,
 	// in USD, is not 0 and the row's CountedUSD and that of all rows of its UTC
 	// day would be more together, it writes nothing and returns an *OverCapError.
-	// The submission follows only where it succeeded.
+	// The submission follows only where it succeeded. A row that comes with a
+	// request_id is not inserted beside another of the caller's: ErrKnownJob.
 	Insert(ctx context.Context, job Job, dayCap float64) error
 	// Update changes a row in one step and returns it as it is then. change may
 	// be called more than once, each time with the row as it stands.

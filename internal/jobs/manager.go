@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -69,6 +70,7 @@ type Manager struct {
 
 	workers *workers.Pool  // of the watchers and of the cancels
 	inputs  [64]sync.Mutex // one call of an input at a time looks for its job
+	seed    maphash.Seed
 	tending sync.Once
 	// entering counts the calls that write to the ledger before they have a worker.
 	entering sync.WaitGroup
@@ -83,7 +85,7 @@ type Manager struct {
 
 // New makes a manager. It starts nothing.
 func New(fal Fal, ledger Ledger, opts Options) *Manager {
-	m := &Manager{fal: fal, ledger: ledger, opts: opts, workers: workers.New(keptWorkers), live: map[string]*live{}}
+	m := &Manager{fal: fal, ledger: ledger, opts: opts, workers: workers.New(keptWorkers), seed: maphash.MakeSeed(), live: map[string]*live{}}
 	m.ending, m.end = context.WithCancel(context.Background())
 	return m
 }
@@ -194,7 +196,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	defer m.entering.Done()
 	m.tend()
 	hash := inputHash(sent, req.WebhookURL)
-	input := &m.inputs[hash[0]%byte(len(m.inputs))]
+	input := m.lockOf(hash)
 	input.Lock()
 	defer input.Unlock()
 	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
@@ -225,6 +227,13 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 		m.audit(l, "submission")
 	})
 	return l, nil
+}
+
+// lockOf is the lock of an input's hash, or of a request id, which it shares with
+// some others.
+func (m *Manager) lockOf(name string) *sync.Mutex {
+	h := maphash.String(m.seed, name)
+	return &m.inputs[h%uint64(len(m.inputs))]
 }
 
 // insert writes a job's row, within the caps.

@@ -3,6 +3,7 @@ package jobs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,6 +157,7 @@ func TestNoAttachWhileAnotherProcessesStatusWaits(t *testing.T) {
 			t.Error("attached to a job that queue_status of another process waits for")
 		}
 		b.m.Settle(second, ToldAll)
+		a.calls.Wait()
 	})
 }
 
@@ -274,4 +276,109 @@ func TestMirrorEndsAsACallerJoins(t *testing.T) {
 	ctx, done := context.WithTimeout(context.Background(), time.Second)
 	defer done()
 	_, _ = b.Close(ctx), a.Close(ctx)
+}
+
+// The text of an answer that was dropped leaves the files while the ledger is in
+// use, and those of a process that was killed when the next one opens it.
+func TestDroppedAnswersLeaveTheFiles(t *testing.T) {
+	t.Parallel()
+	const mark = "an answer that must not stay"
+	dir := state(t)
+	found := func() (in []string) {
+		for file, b := range contents(t, dir) {
+			if bytes.Contains(b, []byte(mark)) {
+				in = append(in, file)
+			}
+		}
+		return in
+	}
+	for _, killed := range []bool{false, true} {
+		s, err := OpenSQLite(dir, true, zerolog.Nop())
+		must(t, err)
+		job := row(map[bool]int{false: 1, true: 2}[killed], func(j *Job) { j.Output = strings.Repeat(mark, 1000) })
+		must(t, s.Insert(t.Context(), job, 0))
+		if found() == nil {
+			t.Fatal("the answer was never in the files")
+		}
+		_, err = s.Update(t.Context(), job.ID, func(j *Job) { j.Output, j.OutputDropped = "", true })
+		must(t, err)
+		if killed {
+			copied := state(t) // as the kill leaves it
+			for file, b := range contents(t, dir) {
+				must(t, os.WriteFile(filepath.Join(copied, file), b, 0o600))
+			}
+			must(t, s.Close())
+			dir = copied
+			if s, err = OpenSQLite(dir, true, zerolog.Nop()); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			_, _, err = s.TakeOver(t.Context())
+			must(t, err)
+		}
+		if in := found(); in != nil {
+			t.Errorf("killed %v: it is still in %v", killed, in)
+		}
+		must(t, s.Close())
+	}
+}
+
+// Processes that take the same request in at once make one row of it.
+func TestRequestIsTakenInOnce(t *testing.T) {
+	t.Parallel()
+	dir := state(t)
+	var taking sync.WaitGroup
+	var mu sync.Mutex
+	taken := 0
+	for n := range 8 {
+		s := openLedger(t, dir)
+		taking.Go(func() {
+			err := s.Insert(t.Context(), row(n, func(j *Job) { j.RequestID = "the-same" }), 0)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				taken++
+			case !errors.Is(err, ErrKnownJob):
+				t.Error(err)
+			}
+		})
+	}
+	taking.Wait()
+	other := openLedger(t, dir)
+	must(t, other.Insert(t.Context(), row(9, func(j *Job) { j.RequestID, j.Caller = "the-same", "another" }), 0))
+	if taken != 1 {
+		t.Errorf("%d rows have the request", taken)
+	}
+}
+
+// Many calls with the same input failed before: the one that goes on is found
+// behind them.
+func TestUndeliveredBehindFailures(t *testing.T) {
+	t.Parallel()
+	s := openLedger(t, state(t))
+	same := func(j *Job) { j.InputHash, j.Status, j.WaitedBy = "same", Failed, "" }
+	for n := range 150 {
+		must(t, s.Insert(t.Context(), row(n, same), 0))
+	}
+	must(t, s.Insert(t.Context(), row(150, same, running), 0))
+	job, err := s.Undelivered(t.Context(), me, "same", noon.Add(-time.Minute), func(j Job) bool { return j.Status != Failed })
+	if err != nil || job.ID != id(150) {
+		t.Errorf("%s, %v", job.ID, err)
+	}
+}
+
+// A row of a clock that was ahead does not keep the older ones after it.
+func TestPruneBehindAYoungRow(t *testing.T) {
+	t.Parallel()
+	s := openLedger(t, state(t))
+	must(t, s.Insert(t.Context(), row(0, func(j *Job) { j.Created = noon.Add(time.Hour) }), 0))
+	for n := 1; n < 2*pruneStep; n++ {
+		must(t, s.Insert(t.Context(), row(n), 0))
+	}
+	must(t, s.Prune(t.Context(), noon.Add(time.Minute)))
+	rows, err := s.List(t.Context(), Query{Everyone: true, Limit: 10})
+	if err != nil || len(rows) != 1 || rows[0].ID != id(0) {
+		t.Errorf("%d rows are left, %v", len(rows), err)
+	}
 }

@@ -41,6 +41,9 @@ func (m *Memory) Insert(_ context.Context, job Job, dayCap float64) error {
 	if spent := m.spentOn(day(job.Created)); dayCap > 0 && nano(spent+job.CountedUSD) > nano(dayCap) {
 		return &OverCapError{spent}
 	}
+	if twin := m.rows[m.byRequest[job.RequestID]]; job.RequestID != "" && twin != nil && twin.Caller == job.Caller {
+		return ErrKnownJob
+	}
 	job.WaitedBy = here
 	m.evict(1)
 	if len(m.order) >= memoryRows {

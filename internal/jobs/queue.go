@@ -214,7 +214,7 @@ func (m *Manager) joinRow(ctx context.Context, caller, requestID string) (*live,
 // adopt takes a request into the ledger that fal knows and the ledger does
 // not, or knew only as UNKNOWN, and watches it.
 func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falclient.Status) (*live, error) {
-	request := &m.inputs[requestID[0]%byte(len(m.inputs))]
+	request := m.lockOf(requestID)
 	request.Lock()
 	defer request.Unlock()
 	if l, err := m.known(ctx, caller, requestID); !errors.Is(err, ErrNoJob) && !errors.Is(err, errLostAnswer) {
@@ -230,6 +230,9 @@ func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falcli
 		}
 		revive(&job)
 		err = m.ledger.Insert(ctx, job, 0)
+	}
+	if errors.Is(err, ErrKnownJob) { // another process was faster
+		return m.known(ctx, caller, requestID)
 	}
 	if err != nil {
 		return nil, ledgerFailure("written", err)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -56,6 +57,10 @@ type SQLite struct {
 
 	db *sql.DB
 
+	// dropped says that answers were taken out whose text the file beside the
+	// ledger still holds.
+	dropped atomic.Bool
+
 	mu    sync.Mutex
 	known map[string]*storedRow
 }
@@ -83,6 +88,7 @@ func OpenSQLite(dir string, secureDelete bool, log zerolog.Logger) (*SQLite, err
 		me: thisProcess(), log: log, path: filepath.Join(dir, LedgerFile), known: map[string]*storedRow{},
 		queue: make(chan *work),
 	}
+	s.dropped.Store(secureDelete) // by a process that was killed, perhaps
 	if err := prepareFile(s.path); err != nil {
 		return nil, err
 	}
@@ -134,7 +140,7 @@ func (s *SQLite) sound() error {
 		return err
 	}
 	_, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs ORDER BY id DESC LIMIT 1`)
-	return err
+	return errors.Join(err, s.tidy())
 }
 
 // lockOpening takes a lock that ends with the process. SQLite's own is on every
@@ -298,7 +304,7 @@ func (s *SQLite) setAside(why error) error {
 		}
 	}
 	s.log.Error().Err(why).Str("kept_as", aside).
-		Msg("the ledger was damaged; it is kept under another name, and a new one begun. Jobs of before are in it and in fal's dashboard only")
+		Msg("the ledger was damaged; it is kept under another name, and a new one begun. Jobs of before are in it and in fal's dashboard only, and what they cost today is not counted any more")
 	return nil
 }
 

@@ -12,7 +12,7 @@ func (s *SQLite) TakeOver(ctx context.Context) (taken []Job, lost bool, err erro
 	if lost, err = s.renew(); err != nil {
 		return nil, lost, err
 	}
-	if err := s.buryDead(); err != nil {
+	if err := errors.Join(s.buryDead(), s.tidy()); err != nil {
 		return nil, lost, err
 	}
 	rows, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs WHERE finished = 0 AND owner NOT IN (SELECT id FROM processes)`)
@@ -68,6 +68,22 @@ func (s *SQLite) buryDead() error {
 		}
 	}
 	return nil
+}
+
+// tidy empties the file beside the ledger of what was deleted. Where another
+// process is reading it, a later round does so.
+func (s *SQLite) tidy() error {
+	if !s.dropped.Load() {
+		return nil
+	}
+	return s.read(func() error {
+		var waiting, frames, moved int
+		if err := s.queryRow(`PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&waiting, &frames, &moved); err != nil {
+			return err
+		}
+		s.dropped.Store(waiting != 0)
+		return nil
+	})
 }
 
 // living are the processes that still watch and wait.
@@ -132,22 +148,22 @@ func cutOff(j *Job) {
 const pruneStep = 500
 
 // Prune implements Shared. Rows were written in the order of their creation, so
-// it ends at the first that is younger.
+// it ends where all are younger.
 func (s *SQLite) Prune(ctx context.Context, before time.Time) error {
 	var last int64
 	for more := true; more && ctx.Err() == nil; {
-		first, seen := last, 0
+		first, seen, old := last, 0, false
 		err := s.each(`SELECT rowid, created FROM jobs WHERE rowid > ? ORDER BY rowid LIMIT ?`, []any{first, pruneStep}, func(from scanner) error {
 			var created int64
 			err := from.Scan(&last, &created)
 			seen++
-			more = more && created < before.UnixNano()
+			old = old || created < before.UnixNano()
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		more = more && seen == pruneStep
+		more = old && seen == pruneStep
 		if _, err := s.exec(`DELETE FROM jobs WHERE rowid > ? AND rowid <= ? AND finished = 1 AND created < ?`, first, last, before.UnixNano()); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -28,27 +29,37 @@ func (s *SQLite) Insert(_ context.Context, job Job, dayCap float64) error {
 	query := `INSERT INTO jobs (facts, output, owner, waited_by, request_id, host, status, finished, delivered,
 		input_tokens, output_tokens, cost, counted, id, version, caller, endpoint, input_hash, created, day) `
 	args = append(args, job.ID, row.version, job.Caller, job.Endpoint, job.InputHash, job.Created.UnixNano(), day(job.Created))
-	values := questions(len(args))
+	// In one statement, so that no other process's row comes between.
+	query += `SELECT ` + questions(len(args)) + ` WHERE true`
 	if dayCap > 0 {
-		// In one statement, so that no other process's row comes between.
-		query += `SELECT ` + values + ` WHERE (SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?) + ? <= ?`
+		query += ` AND (SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?) + ? <= ?`
 		args = append(args, day(job.Created), nano(job.CountedUSD), nano(dayCap))
-	} else {
-		query += `VALUES (` + values + `)`
+	}
+	if job.RequestID != "" {
+		query += ` AND NOT EXISTS (SELECT 1 FROM jobs WHERE request_id <> '' AND request_id = ? AND caller = ?)`
+		args = append(args, job.RequestID, job.Caller)
 	}
 	changed, err := s.exec(query, args...)
 	if err != nil {
 		return err
 	}
 	if changed == 0 {
-		var spent int64
-		err := s.read(func() error {
-			return s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?`, day(job.Created)).Scan(&spent)
-		})
-		return errors.Join(&OverCapError{usd(spent)}, err)
+		return s.whyNot(job)
 	}
 	s.remember(row)
 	return nil
+}
+
+// whyNot says why a row was not inserted.
+func (s *SQLite) whyNot(job Job) error {
+	if _, err := s.ByRequest(context.Background(), job.Caller, job.RequestID); !errors.Is(err, ErrNoJob) {
+		return cmp.Or(err, ErrKnownJob)
+	}
+	var spent int64
+	err := s.read(func() error {
+		return s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?`, day(job.Created)).Scan(&spent)
+	})
+	return errors.Join(&OverCapError{usd(spent)}, err)
 }
 
 // columns are a row's values in the order of INSERT's and UPDATE's first
@@ -124,6 +135,9 @@ func (s *SQLite) replace(row, next *storedRow) (done bool, err error) {
 	if err != nil || changed == 0 {
 		s.forget(row.job.ID)
 		return false, err
+	}
+	if row.job.Output != "" && next.job.Output == "" {
+		s.dropped.Store(true)
 	}
 	s.remember(next)
 	return true, nil
@@ -226,7 +240,7 @@ func (s *SQLite) Undelivered(_ context.Context, caller, inputHash string, since 
 func (s *SQLite) undelivered(caller, inputHash string, since time.Time, free func(Job) bool) (job Job, changed bool, err error) {
 	rows, err := s.rows(`SELECT `+rowColumns+` FROM jobs
 		INDEXED BY jobs_input WHERE delivered = 0 AND input_hash <> '' AND caller = ? AND input_hash = ? AND created >= ?
-		ORDER BY id LIMIT 100`, caller, inputHash, since.UnixNano())
+		AND status NOT IN ('FAILED', 'CANCELLED') ORDER BY id LIMIT 100`, caller, inputHash, since.UnixNano())
 	if err != nil {
 		return Job{}, false, err
 	}

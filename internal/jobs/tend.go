@@ -46,7 +46,7 @@ func (m *Manager) keepTending(shared Shared) {
 	defer ticks.Stop()
 	var pruned time.Time
 	for {
-		if time.Since(pruned) >= pruneTime {
+		if m.trouble == "" && time.Since(pruned) >= pruneTime {
 			pruned = time.Now()
 			if err := shared.Prune(m.ending, time.Now().Add(-keepTime)); err != nil {
 				m.opts.Log.Warn().Err(err).Msg("old jobs could not be deleted from the ledger")
