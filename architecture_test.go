@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"falclient":          nil,
 	"schema":             nil,
 	"internal/redact":    nil,
+	"internal/files":     nil,
 	"internal/falsim":    nil,
 	"internal/workers":   nil,
 	// Programs and tests of the project itself, which nothing imports.

@@ -1,0 +1,219 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// A File is an open file that was judged and allowed. It is read from the very
+// descriptor that was judged. ReadAt is safe for concurrent use.
+type File struct {
+	f       *os.File
+	shown   string
+	folder  *folder
+	elems   []string // as it was named, below folder
+	rank    int      // of folder among the allowed ones
+	key     string   // the same for the same file, however it was named
+	size    int64
+	modTime time.Time
+}
+
+// Size is the file's size in bytes when it was opened. Nothing is read beyond it.
+func (f *File) Size() int64 { return f.size }
+
+// ModTime is the file's time of change when it was opened.
+func (f *File) ModTime() time.Time { return f.modTime }
+
+// Path is the file's path to show: relative to its folder where a relative path
+// would find it, absolute otherwise, with slashes, what is invisible made visible.
+func (f *File) Path() string { return f.shown }
+
+// Name is a plain name for fal; see PlainName.
+func (f *File) Name() string { return PlainName(f.elems[len(f.elems)-1]) }
+
+// ReadAt reads as io.ReaderAt asks, as far as the file reached when it was
+// opened. A file that has become shorter is an *Error, not the end.
+func (f *File) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("files: negative offset")
+	}
+	if off >= f.size {
+		return 0, io.EOF
+	}
+	cut := int64(len(p)) > f.size-off
+	if cut {
+		p = p[:f.size-off]
+	}
+	n, err := f.f.ReadAt(p, off)
+	switch {
+	case errors.Is(err, io.EOF) && n < len(p):
+		return n, f.changed()
+	case err != nil && !errors.Is(err, io.EOF):
+		return n, invalid(actAgain, `"%s" can't be read to its end`, f.shown)
+	case cut || off+int64(n) == f.size:
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// Changed returns an *Error when the file's size or time of change is no longer
+// what it was when it was opened. Ask it after the last byte was read.
+func (f *File) Changed() error {
+	now, err := f.f.Stat()
+	if err != nil || now.Size() != f.size || !now.ModTime().Equal(f.modTime) {
+		return f.changed()
+	}
+	return nil
+}
+
+func (f *File) changed() *Error {
+	return invalid(actAgain, `"%s" changed while it was read`, f.shown)
+}
+
+// Close closes the file.
+func (f *File) Close() error { return f.f.Close() }
+
+// Open opens the file that a caller named, for reading. A relative path is
+// looked up in the allowed folders in their order, an absolute one must lie in
+// one of them. A file larger than maxSize bytes is refused. Every error that is
+// not the context's is an *Error. The caller closes the file.
+func (f *Folders) Open(ctx context.Context, name string, maxSize int64) (*File, error) {
+	folders, release := f.hold()
+	defer release()
+	return openIn(ctx, folders, name, maxSize)
+}
+
+func openIn(ctx context.Context, folders []*folder, name string, maxSize int64) (*File, error) {
+	file, err := lookUp(ctx, folders, name, maxSize)
+	if errors.Is(err, errNotFound) {
+		return nil, missing(name)
+	}
+	return file, err
+}
+
+// lookUp is openIn that says errNotFound where nothing has that name.
+func lookUp(ctx context.Context, folders []*folder, name string, maxSize int64) (*File, error) {
+	path, fault := hostRules().split(name)
+	if fault != nil {
+		return nil, fault
+	}
+	if len(folders) == 0 {
+		return nil, noFolder()
+	}
+	within := false
+	for rank, folder := range folders {
+		elems, ok := folder.below(path)
+		if !ok {
+			continue
+		}
+		within = true
+		file, err := folder.open(ctx, elems, name, maxSize)
+		if errors.Is(err, errNotFound) && !path.absolute {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		file.folder, file.elems, file.rank = folder, elems, rank
+		file.shown = shownPath(folder, elems, rank == 0 || !path.absolute)
+		return file, nil
+	}
+	if !within {
+		return nil, outside(name)
+	}
+	return nil, errNotFound
+}
+
+// below returns the elements of a path below the folder: those of a relative
+// one, and of an absolute one that lies in it.
+func (fo *folder) below(path splitPath) ([]string, bool) {
+	if !path.absolute {
+		return path.elems, true
+	}
+	rules := hostRules()
+	if elems, ok := rules.inside(fo.at, path); ok {
+		return elems, true
+	}
+	return rules.inside(fo.named, path)
+}
+
+func noFolder() *Error {
+	return notAllowed(actAllow, "no folder is allowed, so no file can be read")
+}
+
+func outside(name string) *Error {
+	return notAllowed(actAllow, `"%s" is not in an allowed folder`, Visible(name))
+}
+
+func missing(name string) *Error {
+	return invalid(actCheck+" A relative path is looked up in the allowed folders.", `"%s" is not found in the allowed folders`, Visible(name))
+}
+
+// open opens the file of these elements, again where it was replaced meanwhile.
+func (fo *folder) open(ctx context.Context, elems []string, name string, maxSize int64) (*File, error) {
+	const attempts = 3
+	for range attempts {
+		w := walk{ctx: ctx, rules: hostRules(), secrets: secretRules(), folder: fo, name: name, dirs: []*os.Root{fo.root}}
+		f, err := w.open(elems)
+		key := fo.key(w.at)
+		w.close()
+		if errors.Is(err, errSwapped) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		file, fault := judge(f, name, maxSize)
+		if fault != nil {
+			_ = f.Close()
+			return nil, fault
+		}
+		file.key = key
+		return file, nil
+	}
+	return nil, invalid(actAgain, `"%s" was replaced again and again while it was opened`, Visible(name))
+}
+
+// judge decides by the open descriptor.
+func judge(f *os.File, name string, maxSize int64) (*File, *Error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, invalid(actCheck, `"%s" can't be examined`, Visible(name))
+	}
+	if fault := regular(info.Mode(), name); fault != nil {
+		return nil, fault
+	}
+	links, err := linkCount(f, info)
+	if err != nil {
+		return nil, invalid(actCheck, `"%s" can't be examined`, Visible(name))
+	}
+	if links != 1 {
+		return nil, notAllowed("Copy the file, so that it stands for itself only.",
+			`"%s" has %d hard links: it can be a file from outside the allowed folders`, Visible(name), links)
+	}
+	if info.Size() > maxSize {
+		return nil, invalid("Send a smaller file.", `"%s" has %d bytes; the limit is %d`, Visible(name), info.Size(), maxSize)
+	}
+	return &File{f: f, size: info.Size(), modTime: info.ModTime()}, nil
+}
+
+func regular(mode fs.FileMode, name string) *Error {
+	kind := "no regular file"
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode.IsDir():
+		return invalid("Name the files in it, or use a glob where one is taken.", `"%s" is a folder`, Visible(name))
+	case mode&fs.ModeNamedPipe != 0:
+		kind = "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		kind = "a socket"
+	case mode&fs.ModeDevice != 0:
+		kind = "a device"
+	}
+	return notAllowed("Name a regular file.", `"%s" is %s`, Visible(name), kind)
+}

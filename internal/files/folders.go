@@ -1,0 +1,183 @@
+package files
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Folders are the folders in which a caller may name files. The zero value
+// allows none. It is safe for concurrent use.
+type Folders struct {
+	mu      sync.Mutex
+	current []*folder
+	// home replaces the user's home folder in tests.
+	home func() (string, error)
+}
+
+// A folder is held by the Folders and by each call that reads in it; the last
+// one closes it.
+type folder struct {
+	root  *os.Root
+	real  string    // its path without links
+	at    splitPath // real
+	named splitPath // as the operator wrote it
+
+	mu   sync.Mutex
+	held int
+}
+
+// A Refusal tells the operator why a folder is not allowed.
+type Refusal struct {
+	Folder string // as it was given, made visible
+	Reason string // goes after the folder in a sentence
+}
+
+// String returns one line for a log or a terminal.
+func (r Refusal) String() string { return `folder "` + r.Folder + `" ` + r.Reason }
+
+// Set replaces the allowed folders by the given lists, in their order, and
+// returns those that it refused; a folder given twice counts once. Calls under
+// way end with the folders that they began with. A folder that is a symbolic
+// link is resolved now, once.
+func (f *Folders) Set(lists ...[]string) []Refusal {
+	var refused []Refusal
+	var next []*folder
+	for _, list := range lists {
+		for _, name := range list {
+			opened, reason := f.openFolder(name)
+			if reason != "" {
+				refused = append(refused, Refusal{Visible(name), reason})
+				continue
+			}
+			if holds(next, opened.real) {
+				opened.release()
+				continue
+			}
+			next = append(next, opened)
+		}
+	}
+	f.mu.Lock()
+	former := f.current
+	f.current = next
+	f.mu.Unlock()
+	for _, folder := range former {
+		folder.release()
+	}
+	return refused
+}
+
+// Close lets go of the folders; none is allowed from then on.
+func (f *Folders) Close() { f.Set() }
+
+// List returns the allowed folders' paths, without links, in their order.
+func (f *Folders) List() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]string, len(f.current))
+	for i, folder := range f.current {
+		list[i] = folder.real
+	}
+	return list
+}
+
+func holds(folders []*folder, real string) bool {
+	for _, folder := range folders {
+		if folder.real == real {
+			return true
+		}
+	}
+	return false
+}
+
+// openFolder judges one folder and opens it, or tells why not.
+func (f *Folders) openFolder(name string) (*folder, string) {
+	rules := hostRules()
+	if strings.TrimSpace(name) == "" {
+		return nil, "is empty"
+	}
+	if !filepath.IsAbs(name) {
+		return nil, "is not an absolute path"
+	}
+	named, fault := rules.split(name)
+	if fault != nil {
+		return nil, "can't be used: " + fault.Message
+	}
+	home := f.homeFolder(rules)
+	// Judged before the file system is asked, so that nothing below /proc or
+	// /dev is touched, and again without its links.
+	if reason := rules.refuseFolder(named, home, secretRules()); reason != "" {
+		return nil, reason
+	}
+	resolved, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return nil, "does not exist or can't be reached"
+	}
+	at, fault := rules.split(resolved)
+	if fault != nil {
+		return nil, "can't be used: " + fault.Message
+	}
+	if reason := rules.refuseFolder(at, home, secretRules()); reason != "" {
+		return nil, reason
+	}
+	before, err := os.Lstat(resolved)
+	if err != nil || !before.IsDir() {
+		return nil, "is not a folder"
+	}
+	root, err := os.OpenRoot(resolved)
+	if err != nil {
+		return nil, "can't be opened by the server"
+	}
+	if after, err := root.Stat("."); err != nil || !os.SameFile(before, after) {
+		_ = root.Close()
+		return nil, "was replaced while it was opened"
+	}
+	return &folder{root: root, real: resolved, at: at, named: named, held: 1}, ""
+}
+
+// homeFolder returns the user's home folder without links, or nothing where
+// there is none.
+func (f *Folders) homeFolder(rules pathRules) splitPath {
+	find := f.home
+	if find == nil {
+		find = os.UserHomeDir
+	}
+	home, err := find()
+	if err != nil || !filepath.IsAbs(home) {
+		return splitPath{}
+	}
+	if resolved, err := filepath.EvalSymlinks(home); err == nil {
+		home = resolved
+	}
+	split, fault := rules.split(home)
+	if fault != nil {
+		return splitPath{}
+	}
+	return split
+}
+
+// hold returns the folders of now, kept open until release is called.
+func (f *Folders) hold() (folders []*folder, release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	folders = f.current
+	for _, folder := range folders {
+		folder.mu.Lock()
+		folder.held++
+		folder.mu.Unlock()
+	}
+	return folders, func() {
+		for _, folder := range folders {
+			folder.release()
+		}
+	}
+}
+
+func (fo *folder) release() {
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	if fo.held--; fo.held == 0 {
+		_ = fo.root.Close() // a descriptor that was only read through
+	}
+}
