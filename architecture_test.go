@@ -43,6 +43,8 @@ var keepers = map[string][]string{
 	"golang.org/x/time/rate":                {"falclient"},
 	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/jobs", "internal/bench", "internal/chaos"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
+	"github.com/gabriel-vasile/mimetype":    {"internal/files"},
+	"code.dny.dev/ssrf":                     {"internal/files"},
 	"github.com/google/uuid":                {"internal/jobs", "internal/falsim", "tools", "internal/bench"},
 }
 
