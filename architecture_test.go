@@ -45,6 +45,7 @@ var keepers = map[string][]string{
 	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/gabriel-vasile/mimetype":    {"internal/files"},
 	"code.dny.dev/ssrf":                     {"internal/files"},
+	"github.com/bmatcuk/doublestar/v4":      {"internal/files"},
 	"github.com/google/uuid":                {"internal/jobs", "internal/falsim", "tools", "internal/bench"},
 }
 
