@@ -26,6 +26,7 @@ type job struct {
 	base     string
 	input    []byte
 	prompt   string
+	media    *Media // nil where none was looked at
 	headers  map[string]string
 	query    string
 	plan     *plan // nil: the server's script of the moment

@@ -112,9 +112,8 @@ func (v *validator) number(field string, low, high float64, whole bool) {
 	}
 }
 
-// validate checks an input as the runner does; lookup tells whether a file of
-// this simulator's own CDN can be downloaded.
-func validate(endpoint string, in input, lookup func(*url.URL) bool) []fieldFault {
+// validate checks an input as the runner does, and tells what media it found.
+func validate(endpoint string, in input, fetch func(*url.URL) (*found, bool)) (*Media, []fieldFault) {
 	v := &validator{in: in}
 	v.requiredText("prompt")
 	v.optionalText("system_prompt")
@@ -128,33 +127,11 @@ func validate(endpoint string, in input, lookup func(*url.URL) bool) []fieldFaul
 			v.fault("enable_safety_checker", "bool_type", "Input should be a valid boolean", nil)
 		}
 	}
+	var media *Media
 	if field := mediaFields[endpoint]; field != "" {
-		v.media(field, lookup)
+		media = v.media(field, fetch)
 	}
-	return v.faults
-}
-
-func (v *validator) media(field string, lookup func(*url.URL) bool) {
-	before := len(v.faults)
-	v.requiredText(field)
-	if len(v.faults) > before {
-		return
-	}
-	u, err := url.Parse(v.in.text(field))
-	ok := err == nil
-	if ok {
-		switch u.Scheme {
-		case "http", "https":
-			ok = u.Host != "" && lookup(u)
-		case "data":
-			ok = strings.Contains(u.Opaque, ",")
-		default:
-			ok = false
-		}
-	}
-	if !ok {
-		v.fault(field, "file_download_error", "Failed to download the file. Please check if the URL is accessible and try again.", nil)
-	}
+	return media, v.faults
 }
 
 func tokens(n int) int { return (n + 3) / 4 }

@@ -32,7 +32,7 @@ func TestValidation(t *testing.T) {
 		{"vision without image", "/vision", hello, []string{"image_url:missing"}},
 		{"video with image", "/video", `{"prompt":"p","image_url":"https://x/y"}`, []string{"video_url:missing"}},
 		{"audio", "/audio", `{"prompt":"p","audio_url":"https://x/y.mp3"}`, nil},
-		{"data URI", "/vision", `{"prompt":"p","image_url":"data:image/png;base64,AAAA"}`, nil},
+		{"data URI", "/vision", `{"prompt":"p","image_url":"` + tinyPNG + `"}`, nil},
 		{"data URI without data", "/vision", `{"prompt":"p","image_url":"data:image/png"}`, []string{"image_url:file_download_error"}},
 		{"local path", "/vision", `{"prompt":"p","image_url":"/tmp/x.png"}`, []string{"image_url:file_download_error"}},
 		{"file that was never uploaded", "/vision", `{"prompt":"p","image_url":"http://example.com/files/b/nope/x.png"}`, []string{"image_url:file_download_error"}},

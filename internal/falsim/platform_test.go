@@ -155,7 +155,7 @@ func TestHistoryFilters(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		names[submit(t, s, `{"prompt":"stuck"}`)] = "stuck"
-		vision := ask(t, s, "POST", chat+"/vision", `{"prompt":"x","image_url":"data:image/png;base64,AA"}`)
+		vision := ask(t, s, "POST", chat+"/vision", `{"prompt":"x","image_url":"`+tinyPNG+`"}`)
 		names[object(t, vision.Body.Bytes())["request_id"].(string)] = "vision"
 		for id, name := range names {
 			if name == "" {

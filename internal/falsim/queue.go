@@ -165,7 +165,7 @@ func (s *Server) submit(c *call) answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.Locked {
-		return detail(403, "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing.")
+		return lockedAnswer()
 	}
 	now := time.Now()
 	s.settle(now)
@@ -188,6 +188,10 @@ func (s *Server) submit(c *call) answer {
 	return a
 }
 
+func lockedAnswer() answer {
+	return detail(403, "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing.")
+}
+
 func (s *Server) planFor(c *call) *plan {
 	if c.plan != nil {
 		return c.plan
@@ -200,11 +204,12 @@ func (s *Server) planFor(c *call) *plan {
 // prepare computes what the runner will answer, without the lock since inputs
 // may be large; it is false where the runner will refuse the input.
 func (s *Server) prepare(j *job, p *plan, c *call) bool {
-	faults := validate(j.endpoint, c.input, func(u *url.URL) bool {
+	media, faults := validate(j.endpoint, c.input, func(u *url.URL) (*found, bool) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		return s.storage.downloadable(u, c.r.Host, time.Now())
+		return s.storage.fetch(u, c.r.Host, time.Now())
 	})
+	j.media = media
 	if len(faults) > 0 {
 		j.outcome = refused(faults)
 		return false

@@ -44,7 +44,8 @@ type Script struct {
 
 	// Key is the only key accepted; empty accepts any non-empty key.
 	Key string `json:"key,omitempty"`
-	// Locked answers every submission with fal's 403 for an exhausted balance.
+	// Locked answers every submission and every initiation of an upload with fal's
+	// 403 for an exhausted balance.
 	Locked bool `json:"locked,omitempty"`
 	// Retention is how long a completed job can be read. 0 means fal's: 1 hour,
 	// or 6 minutes where the result has 10 KiB or more.
@@ -52,8 +53,13 @@ type Script struct {
 	// IgnoreCancel makes the runner finish a running job although a
 	// cancellation was requested.
 	IgnoreCancel bool `json:"ignore_cancel,omitempty"`
-	// DiscardUploads counts uploaded bytes and neither keeps nor hashes them.
+	// DiscardUploads counts uploaded bytes and neither keeps nor hashes them, but
+	// for the first few, which tell a file's kind.
 	DiscardUploads bool `json:"discard_uploads,omitempty"`
+	// MaxKeptUpload is the largest file, in bytes, that is kept for reading; of a
+	// larger one only size and sha256 are. 0 means what all files together may
+	// take, 64 MiB.
+	MaxKeptUpload int64 `json:"max_kept_upload,omitempty"`
 	// HistoryDelay passes before an accepted submission appears in the request
 	// history.
 	HistoryDelay time.Duration `json:"history_delay,omitempty"`
@@ -195,6 +201,9 @@ func (s Script) Validate() error {
 	}
 	if s.TokensPerSecond < 0 || s.OutputTokens < 0 {
 		errs = append(errs, errors.New("falsim: tokens_per_second and output_tokens must be 0 or more"))
+	}
+	if s.MaxKeptUpload < 0 {
+		errs = append(errs, errors.New("falsim: max_kept_upload must be 0 or more"))
 	}
 	if s.OutputTokens > maxOutputTokens {
 		errs = append(errs, fmt.Errorf("falsim: output_tokens must be at most %d", maxOutputTokens))

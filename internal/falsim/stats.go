@@ -93,6 +93,9 @@ type JobInfo struct {
 	Error     string          `json:"error,omitempty"`
 	ErrorType string          `json:"error_type,omitempty"`
 	Input     json.RawMessage `json:"input"`
+	// Media is what the runner was given besides the prompt; nil where there was
+	// none or it could not be looked at.
+	Media *Media `json:"media,omitempty"`
 	// Query is the submission's raw query (fal_webhook, fal_max_queue_length).
 	Query string `json:"query,omitempty"`
 	// Headers holds the submission's headers of interest, by canonical name;
@@ -136,7 +139,7 @@ func (s *Server) Jobs() []JobInfo {
 
 func (j *job) info(now time.Time) JobInfo {
 	in := JobInfo{
-		RequestID: j.id, Endpoint: j.endpoint, State: j.phase.String(), Input: j.input,
+		RequestID: j.id, Endpoint: j.endpoint, State: j.phase.String(), Input: j.input, Media: j.media,
 		Query: j.query, Headers: j.headers, SubmittedAt: j.submitted, Billed: j.billed,
 		CancelRequested: j.cancelRequested, Cancelled: j.cancelled, ResultReads: j.resultReads,
 	}

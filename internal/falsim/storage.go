@@ -52,6 +52,7 @@ type file struct {
 	ready   bool // all bytes are here
 	size    int64
 	sum     string // sha256 in hex; empty where it could not be told
+	head    []byte
 	content []byte
 	kept    bool // content holds the whole file
 
@@ -66,6 +67,7 @@ type file struct {
 type part struct {
 	etag  string
 	size  int64
+	head  []byte
 	bytes []byte
 }
 
@@ -97,16 +99,19 @@ func (s *Server) Uploads() []Upload {
 	return all
 }
 
-// downloadable tells whether the runner could fetch a media URL. Only files of
-// this simulator's own CDN can be judged; others are taken to exist.
-func (st *storage) downloadable(u *url.URL, host string, now time.Time) bool {
+// fetch gets a file as the runner does. Only files of this simulator's own CDN
+// can be judged; others are taken to exist, and are not looked at.
+func (st *storage) fetch(u *url.URL, host string, now time.Time) (*found, bool) {
 	rest, ok := strings.CutPrefix(u.Path, filePrefix)
 	if u.Host != host || !ok {
-		return true
+		return nil, true
 	}
 	id, _, _ := strings.Cut(rest, "/")
 	f := st.files[id]
-	return f != nil && f.ready && !due(f.expires, now)
+	if f == nil || !f.ready || due(f.expires, now) {
+		return nil, false
+	}
+	return &found{f.head, f.size, f.sum}, true
 }
 
 func (s *Server) initiate(c *call) answer {
@@ -141,6 +146,9 @@ func (s *Server) initiate(c *call) answer {
 	id := rand.Text()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.plan.Locked {
+		return lockedAnswer()
+	}
 	if len(s.storage.files) >= maxFiles {
 		return detail(503, "The simulator holds too many files")
 	}
@@ -169,6 +177,14 @@ func lifecycle(header string) (time.Time, error) {
 		return time.Time{}, errors.New("out of range")
 	}
 	return time.Now().Add(time.Duration(*in.Seconds) * time.Second), nil
+}
+
+// keptUpload is the largest file that is kept whole.
+func (p *plan) keptUpload() int64 {
+	if p.MaxKeptUpload > 0 {
+		return min(p.MaxKeptUpload, maxStored)
+	}
+	return maxStored
 }
 
 // upload gives the file that a presigned URL names, or the refusal.
@@ -202,7 +218,7 @@ func (s *Server) put(c *call) answer {
 	s.wake()
 	a := answer{status: 200, header: map[string]string{"ETag": strconv.Quote(p.etag)}}
 	if f.multipart {
-		s.storage.add(f, c.part, p)
+		s.storage.add(f, c.part, p, s.plan.keptUpload())
 		a.body, _ = json.Marshal(struct {
 			PartNumber int    `json:"partNumber"`
 			ETag       string `json:"etag"`
@@ -212,7 +228,7 @@ func (s *Server) put(c *call) answer {
 	if f.kept {
 		s.storage.stored -= int64(len(f.content))
 	}
-	f.ready, f.size, f.sum, f.content, f.kept = true, p.size, p.etag, p.bytes, p.bytes != nil
+	f.ready, f.size, f.sum, f.head, f.content, f.kept = true, p.size, p.etag, p.head, p.bytes, p.bytes != nil
 	if s.plan.DiscardUploads {
 		f.sum = ""
 	}
@@ -232,7 +248,7 @@ func (s *Server) receive(c *call, multipart bool) (part, error) {
 	s.mu.Lock()
 	discard := s.plan.DiscardUploads
 	size := c.r.ContentLength
-	room := int64(maxStored)
+	room := s.plan.keptUpload()
 	if multipart {
 		room = maxPending
 	}
@@ -244,14 +260,20 @@ func (s *Server) receive(c *call, multipart bool) (part, error) {
 
 	body, lift := c.limit(maxPut)
 	defer lift()
-	if discard {
-		n, err := io.Copy(io.Discard, body)
-		return part{etag: rand.Text(), size: n}, err
-	}
-	sum := sha256.New()
 	if !keep {
-		n, err := io.Copy(sum, body)
-		return part{etag: hex.EncodeToString(sum.Sum(nil)), size: n}, err
+		p := part{etag: rand.Text()}
+		sum := sha256.New()
+		err := inChunks(body, func(b []byte) {
+			p.size += int64(len(b))
+			p.head = append(p.head, b[:min(len(b), headSize-len(p.head))]...)
+			if !discard {
+				sum.Write(b)
+			}
+		})
+		if !discard {
+			p.etag = hex.EncodeToString(sum.Sum(nil))
+		}
+		return p, err
 	}
 	b := make([]byte, size)
 	if _, err := io.ReadFull(body, b); err != nil {
@@ -260,13 +282,29 @@ func (s *Server) receive(c *call, multipart bool) (part, error) {
 		s.storage.pending -= size
 		return part{}, err
 	}
-	sum.Write(b)
-	return part{etag: hex.EncodeToString(sum.Sum(nil)), size: size, bytes: b}, nil
+	f := look(b)
+	return part{etag: f.sum, size: size, head: bytes.Clone(f.head), bytes: b}, nil
+}
+
+// inChunks gives f all that comes. Its reads are large enough to pass the
+// server's own buffer by.
+func inChunks(r io.Reader, f func([]byte)) error {
+	b := make([]byte, 128<<10)
+	for {
+		n, err := r.Read(b)
+		f(b[:n])
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // add takes a part and hashes all that are next in order. A part that is sent
 // again replaces its forerunner while that still waits; later it must be equal.
-func (st *storage) add(f *file, n int, p part) {
+func (st *storage) add(f *file, n int, p part, limit int64) {
 	old, again := f.parts[n]
 	if again {
 		st.pending -= int64(len(old.bytes))
@@ -277,6 +315,9 @@ func (st *storage) add(f *file, n int, p part) {
 		}
 	}
 	f.parts[n] = p
+	if n == 1 {
+		f.head = p.head
+	}
 	for {
 		p, ok := f.parts[f.next]
 		if !ok {
@@ -286,7 +327,7 @@ func (st *storage) add(f *file, n int, p part) {
 			f.broken = true
 		}
 		f.whole.Write(p.bytes)
-		if st.stored+int64(len(p.bytes)) <= maxStored && f.size == int64(len(f.content)) && !f.broken {
+		if st.stored+int64(len(p.bytes)) <= maxStored && f.size+p.size <= limit && f.size == int64(len(f.content)) && !f.broken {
 			f.content = append(f.content, p.bytes...)
 			st.stored += int64(len(p.bytes))
 		}

@@ -204,7 +204,7 @@ test("upload", async () => {
 });
 
 test("a Blob in the input is uploaded by the client", async () => {
-  const image = new Blob([new Uint8Array(10)], { type: "image/png" });
+  const image = new Blob([new Uint8Array([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])], { type: "image/png" });
   const result = await client().subscribe(`${chat}/vision`, { input: { ...input, image_url: image }, pollInterval: 5 });
   assert.match(result.data.output, /simulated/);
   assert.equal((await stats()).uploads, 1);
