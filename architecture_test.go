@@ -40,6 +40,7 @@ var keepers = map[string][]string{
 	"github.com/alecthomas/kong":            {"internal/app"},
 	"github.com/tmaxmax/go-sse":             {"falclient"},
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
+	"golang.org/x/sync/errgroup":            {"falclient"},
 	"golang.org/x/time/rate":                {"falclient"},
 	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/jobs", "internal/bench", "internal/chaos"},
 	"modernc.org/sqlite":                    {"internal/jobs"},

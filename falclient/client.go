@@ -51,26 +51,34 @@ type Config struct {
 	// Empty means DefaultPlatformURL where QueueURL is fal's own, and elsewhere
 	// none: Requests and Prices then return ErrNoPlatform.
 	PlatformURL string
+	// RESTURL is the base URL of the upload API, under QueueURL's rule. Empty
+	// means DefaultRESTURL where QueueURL is fal's own, and elsewhere none:
+	// Upload and UploadStream then return ErrNoStorage.
+	RESTURL string
 	// UserAgent names the program to fal.
 	UserAgent string
-	// Transport replaces the client's own transport, for tests. Redirects and
+	// Transport replaces the client's own transports, for tests. Redirects and
 	// body limits are the client's business whatever the transport does.
 	Transport http.RoundTripper
 }
 
-// Client calls fal's queue and its platform API. It is safe for concurrent use.
-// Close ends what it still does in the background.
+// Client calls fal's queue, its storage and its platform API. It is safe for
+// concurrent use. Close ends what it still does in the background.
 type Client struct {
 	key       string
 	clean     cleaner
 	userAgent string
 	hosts     []*url.URL // the configured host, then its backup where there is one
 	platform  *url.URL   // nil for none
+	rest      *url.URL   // nil for none
 	transport http.RoundTripper
+	uploads   http.RoundTripper // to presigned URLs
 	retries   *rate.Limiter
 	plain     http.Header // shared by requests; never changed
 	stream    http.Header
 	posting   http.Header
+	putLimit  int64 // the largest upload that is one PUT
+	partSize  int64
 
 	life context.Context
 	end  context.CancelFunc
@@ -98,14 +106,13 @@ func New(cfg Config) (*Client, error) {
 		}
 		hosts = append(hosts, backup)
 	}
-	if cfg.PlatformURL == "" && primary.String() == DefaultQueueURL {
-		cfg.PlatformURL = DefaultPlatformURL
+	platform, err := sideURL(cfg.PlatformURL, DefaultPlatformURL, primary)
+	if err != nil {
+		return nil, fmt.Errorf("platform URL: %w", err)
 	}
-	var platform *url.URL
-	if cfg.PlatformURL != "" {
-		if platform, err = baseURL(cfg.PlatformURL); err != nil {
-			return nil, fmt.Errorf("platform URL: %w", err)
-		}
+	rest, err := sideURL(cfg.RESTURL, DefaultRESTURL, primary)
+	if err != nil {
+		return nil, fmt.Errorf("REST URL: %w", err)
 	}
 	key := strings.TrimSpace(cfg.Key)
 	if strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
@@ -114,12 +121,14 @@ func New(cfg Config) (*Client, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "nemotron-mcp-falclient (go)"
 	}
+	uploads := cfg.Transport
 	if cfg.Transport == nil {
-		cfg.Transport = newTransport()
+		cfg.Transport, uploads = newTransport(), newUploadTransport()
 	}
 	c := &Client{
 		key: key, clean: newCleaner(key, ""), userAgent: cfg.UserAgent,
-		hosts: hosts, platform: platform, transport: cfg.Transport,
+		hosts: hosts, platform: platform, rest: rest, transport: cfg.Transport, uploads: uploads,
+		putLimit: putLimit, partSize: partSize,
 		// 50 retries at once and 10 a second after that, for all jobs together.
 		retries: rate.NewLimiter(10, 50),
 	}
@@ -137,8 +146,10 @@ func (c *Client) Close() {
 	c.end()
 	c.mu.Unlock()
 	c.wg.Wait()
-	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
-		t.CloseIdleConnections()
+	for _, t := range []http.RoundTripper{c.transport, c.uploads} {
+		if t, ok := t.(interface{ CloseIdleConnections() }); ok {
+			t.CloseIdleConnections()
+		}
 	}
 }
 
@@ -174,6 +185,28 @@ func newTransport() *http.Transport {
 		ReadBufferSize:  2 << 10,
 		HTTP2:           &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second},
 	}
+}
+
+// newUploadTransport gives parts that are sent at once connections of their own:
+// on HTTP/2 they would share one, and its window.
+func newUploadTransport() *http.Transport {
+	t := newTransport()
+	t.ForceAttemptHTTP2, t.HTTP2 = false, nil
+	t.Protocols = new(http.Protocols)
+	t.Protocols.SetHTTP1(true)
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 64, 16
+	return t
+}
+
+// sideURL reads the base URL of an API beside the queue; nil for none.
+func sideURL(raw, fals string, queue *url.URL) (*url.URL, error) {
+	if raw == "" && queue.String() == DefaultQueueURL {
+		raw = fals
+	}
+	if raw == "" {
+		return nil, nil
+	}
+	return baseURL(raw)
 }
 
 // baseURL accepts https, and http on loopback only, because the key travels

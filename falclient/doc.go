@@ -1,5 +1,5 @@
-// Package falclient speaks fal's queue API, and two questions of its platform
-// API, over HTTP. It can be imported on its own and knows nothing of MCP.
+// Package falclient speaks fal's queue API, its upload storage, and two questions
+// of its platform API, over HTTP. It can be imported on its own and knows nothing of MCP.
 //
 // What it promises:
 //
@@ -20,8 +20,13 @@
 //     [Client.Prices] tells what fal charges. Both are repeated as the above, on
 //     a host of their own without a backup. A list that was not read to its end
 //     says so ([ErrTruncated]).
+//   - [Client.Upload] sends a file of any size without holding it in memory,
+//     [Client.UploadStream] what has no known size. The SHA-256 that they return
+//     is that of the bytes that were sent, and a file that changed on the way is
+//     an error ([ErrSourceChanged]) and no upload.
 //   - The key goes to the configured hosts and nowhere else: redirects are
-//     refused, URLs out of a response are never followed, and a base URL is
+//     refused, and URLs out of a response are never followed, but for those of an
+//     upload, which must be fal's storage and get no key. And a base URL is
 //     https, or http on a loopback address. No error holds the key, and what fal
 //     says is bounded and printable there, and in a [Status].
 //   - Everything read is bounded: results, and pages of the platform API, by

@@ -23,7 +23,7 @@ var (
 // APIError is a readable refusal or failure told by fal, or by the model
 // through fal.
 type APIError struct {
-	Op         string        // submit, status, stream, result, cancel, requests or prices
+	Op         string        // submit, status, stream, result, cancel, requests, prices or a step of an upload
 	StatusCode int           // HTTP status
 	Type       string        // error_type, or the type of the first detail; may be empty
 	Message    string        // fal's words, bounded, control characters escaped, the key masked
@@ -51,11 +51,12 @@ func (e *APIError) Error() string {
 func (e *APIError) Is(target error) bool {
 	switch target {
 	case ErrUnauthorized:
-		return e.StatusCode == 401 || (e.StatusCode == 403 && !e.locked())
+		// A presigned URL knows no key: what it refuses is its own signature.
+		return !presigned(e.Op) && (e.StatusCode == 401 || (e.StatusCode == 403 && !e.locked()))
 	case ErrLocked:
-		return (e.StatusCode == 403 || e.StatusCode == 402) && e.locked()
+		return !presigned(e.Op) && (e.StatusCode == 403 || e.StatusCode == 402) && e.locked()
 	case ErrNotFound:
-		return e.StatusCode == 404
+		return e.StatusCode == 404 && e.Op != opInitiate && !presigned(e.Op)
 	case ErrRateLimited:
 		return e.StatusCode == 429
 	case ErrUnfinished:

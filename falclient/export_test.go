@@ -12,4 +12,8 @@ const (
 	EventSilence  = eventSilence
 	FirstEvent    = firstEvent
 	DrainTime     = drainTime
+	StallTimeout  = stallTimeout
 )
+
+// SetUploadSizes lowers the sizes at which uploads are cut into parts.
+func (c *Client) SetUploadSizes(put, part int64) { c.putLimit, c.partSize = put, part }
