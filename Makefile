@@ -49,7 +49,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10s)
 golden: ## Renew the golden files; read the difference before committing it
 	go test . ./tools ./schema ./internal/transcript -update
 
-bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight|ledger for one)
+bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight|ledger|upload for one)
 	go run ./internal/bench -binary $(BIN) $(filter-out .,$(RUN))
 	go test -run '^$$' -bench . -benchmem ./schema ./internal/redact ./internal/transport
 

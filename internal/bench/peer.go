@@ -163,10 +163,15 @@ func (p *peer) rss() float64 {
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmRSS:" {
-			kib, _ := strconv.ParseFloat(fields[1], 64)
-			return kib
+	return statusField(string(b), "VmRSS:")
+}
+
+// statusField finds a figure in the text of /proc/…/status.
+func statusField(status, name string) float64 {
+	for line := range strings.Lines(status) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == name {
+			n, _ := strconv.ParseFloat(fields[1], 64)
+			return n
 		}
 	}
 	return 0
