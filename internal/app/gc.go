@@ -16,7 +16,7 @@ const (
 	// and collecting more often costs little.
 	fewPercent, manyPercent = 200, 50
 	// manyLive is where the one passes into the other, in bytes.
-	manyLive = 12 << 20
+	manyLive = 20 << 20
 )
 
 // tuneGC sets how seldom garbage is collected by what is live after each

@@ -29,14 +29,6 @@ func inputHash(sent, webhook string) string {
 	return hex.EncodeToString(h[:])
 }
 
-// keptPreview is what the ledger keeps of a prompt.
-func (m *Manager) keptPreview(prompt string) string {
-	if m.opts.MetadataOnly {
-		return ""
-	}
-	return m.preview(prompt)
-}
-
 // preview is a prompt's first characters. Secrets are masked before it is cut:
 // the first half of one would not be recognised.
 func (m *Manager) preview(prompt string) string {

@@ -202,12 +202,16 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
 		return l, err
 	}
+	preview := m.preview(req.Input.Prompt)
 	job := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Host: req.Host, Endpoint: req.Endpoint,
 		InputHash: hash, SentHash: sent, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt),
-		Preview:  m.keptPreview(req.Input.Prompt),
+		Preview:  preview,
 		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
 		Status: Submitting, Created: time.Now(), CountedUSD: m.opts.Prices.WorstCase(req.Endpoint, req.Input),
+	}
+	if m.opts.MetadataOnly {
+		job.Preview = ""
 	}
 	if err := m.insert(ctx, job); err != nil {
 		return nil, err
@@ -219,7 +223,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 		m.forgo(l)
 		return nil, shuttingDown()
 	}
-	l.prompt = m.preview(req.Input.Prompt)
+	l.prompt = preview
 	m.start(l, func() {
 		if m.submit(l, req) && !m.watch(l) {
 			m.attend(l)
