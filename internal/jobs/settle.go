@@ -9,32 +9,39 @@ func (m *Manager) Settle(job Job, told Told) {
 	}
 	m.mu.Lock()
 	l := m.live[job.ID]
-	last := false
-	if l != nil {
-		l.waiters--
-		last = l.waiters <= 0
-	}
+	last := l != nil && l.waiters <= 1
 	m.mu.Unlock()
-	if l != nil && (last || told != NotTold && job.Status.Finished()) {
-		m.note(l, func(j *Job) {
-			if last {
-				j.WaitedBy = ""
-			}
-			// Not one that was UNKNOWN and has been found alive since.
-			if told == NotTold || !job.Status.Finished() || !j.Status.Finished() {
-				return
-			}
-			j.Delivered = true
-			if told == ToldAll && m.opts.MetadataOnly {
-				j.OutputDropped = j.OutputDropped || j.Output != ""
-				j.Output, j.Logs = "", nil
-			}
-		})
+	if l == nil {
+		return
+	}
+	// Before the wait ends: an identical call must not find the job free and not
+	// yet delivered.
+	if last || told != NotTold && job.Status.Finished() {
+		m.note(l, func(j *Job) { m.tell(j, job.Status.Finished(), told, last) })
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if l != nil {
-		m.forget(l)
+	l.waiters--
+	alone := l.waiters <= 0 && !last // two calls ended their wait at once
+	m.forget(l)
+	m.mu.Unlock()
+	if alone {
+		m.note(l, func(j *Job) { j.WaitedBy = "" })
+	}
+}
+
+// tell writes down what the host was given of a job.
+func (m *Manager) tell(j *Job, ended bool, told Told, last bool) {
+	if last {
+		j.WaitedBy = ""
+	}
+	// Not one that was UNKNOWN and has been found alive since.
+	if told == NotTold || !ended || !j.Status.Finished() {
+		return
+	}
+	j.Delivered = true
+	if told == ToldAll && m.opts.MetadataOnly {
+		j.OutputDropped = j.OutputDropped || j.Output != ""
+		j.Output, j.Logs = "", nil
 	}
 }
 
