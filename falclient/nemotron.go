@@ -16,9 +16,13 @@ const (
 )
 
 // NemotronInput is the model's input. Names, ranges and defaults are fal's; a
-// field that is nil or empty is not sent.
+// field that is nil or empty is not sent. Each medium has an endpoint, which
+// requires it and takes no other.
 type NemotronInput struct {
 	Prompt              string   `json:"prompt"`
+	ImageURL            string   `json:"image_url,omitempty"` // of JPEG or PNG
+	VideoURL            string   `json:"video_url,omitempty"` // of MP4, up to 1080p and 2 minutes
+	AudioURL            string   `json:"audio_url,omitempty"` // of WAV or MP3, up to 50 minutes
 	SystemPrompt        string   `json:"system_prompt,omitempty"`
 	ReasoningMode       string   `json:"reasoning_mode,omitempty"` // think or no_think
 	MaxTokens           *int     `json:"max_tokens,omitempty"`     // 1 to 20000

@@ -123,6 +123,23 @@ func (u *upload) initiateOnce(ctx context.Context, r call) error {
 	return nil
 }
 
+// OfStorage reports whether a URL is one of the storage that Upload sends to.
+func (c *Client) OfStorage(raw string) bool {
+	if c.rest == nil {
+		return false
+	}
+	_, ok := c.ofStorage(raw)
+	return ok
+}
+
+// StorageURL is the base URL of the upload API, empty where none is configured.
+func (c *Client) StorageURL() string {
+	if c.rest == nil {
+		return ""
+	}
+	return c.rest.String()
+}
+
 // ofStorage reads a URL out of an answer. It is fal's where it is https on a
 // host of fal.media or fal.ai; a REST host on loopback stores files itself.
 func (c *Client) ofStorage(raw string) (*url.URL, bool) {

@@ -16,9 +16,36 @@ const (
 	actURL = "Give a public http or https URL, or name a local file."
 )
 
+// CheckURL judges a URL that fal is to fetch, as far as can be told without
+// looking a name up: https, no user or password, which fal would be told, and a
+// host that may be public. It returns the host to show. Every error is an
+// *Error.
+func CheckURL(raw string) (host string, err error) {
+	u, fault := parseURL(raw)
+	if fault != nil {
+		return "", fault
+	}
+	if u.Scheme != "https" {
+		return "", notAllowed("Give an https URL, have upload_file fetch it, or name a local file by its path.",
+			`the URL's scheme is "%s"; fal is given https only`, Visible(u.Scheme))
+	}
+	if fault := checkTarget(u); fault != nil {
+		return "", fault
+	}
+	return Visible(u.Hostname()), nil
+}
+
 // checkURL takes a URL apart and refuses what is wrong before any name is looked
 // up. The address behind a name is judged by the dialer.
 func checkURL(raw string) (*url.URL, *Error) {
+	u, fault := parseURL(raw)
+	if fault != nil {
+		return nil, fault
+	}
+	return u, checkParsed(u)
+}
+
+func parseURL(raw string) (*url.URL, *Error) {
 	if raw == "" || len(raw) > maxURL {
 		return nil, invalid(actURL, "the URL is empty or longer than %d bytes", maxURL)
 	}
@@ -29,7 +56,7 @@ func checkURL(raw string) (*url.URL, *Error) {
 	if err != nil {
 		return nil, invalid(actURL, "the URL is malformed")
 	}
-	return u, checkParsed(u)
+	return u, nil
 }
 
 // checkParsed judges a URL, also one that a redirect gave.
@@ -37,15 +64,20 @@ func checkParsed(u *url.URL) *Error {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return notAllowed(actURL, `the URL's scheme is "%s"; only http and https are fetched`, Visible(u.Scheme))
 	}
+	if port := u.Port(); port != "" && port != "80" && port != "443" {
+		return notAllowed(actURL, "the URL's port is %s; only 80 and 443 are fetched", Visible(port))
+	}
+	return checkTarget(u)
+}
+
+// checkTarget judges what comes after the scheme.
+func checkTarget(u *url.URL) *Error {
 	if u.User != nil {
 		return notAllowed(actURL, "the URL holds a user name or a password")
 	}
 	host := u.Hostname()
 	if host == "" || u.Opaque != "" {
 		return invalid(actURL, "the URL has no host")
-	}
-	if port := u.Port(); port != "" && port != "80" && port != "443" {
-		return notAllowed(actURL, "the URL's port is %s; only 80 and 443 are fetched", Visible(port))
 	}
 	return checkHost(host)
 }

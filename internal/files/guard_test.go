@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -124,4 +125,40 @@ func FuzzCheckURL(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCheckURLForFal(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ raw, host, code string }{
+		"public":               {"https://example.com/a.png?sig=1", "example.com", ""},
+		"another port":         {"https://example.com:8443/a.png", "example.com", ""},
+		"a public address":     {"https://93.184.216.34/a.png", "93.184.216.34", ""},
+		"http":                 {"http://example.com/a.png", "", CodeNotAllowed},
+		"file":                 {"file:///etc/passwd", "", CodeNotAllowed},
+		"gopher":               {"gopher://example.com/", "", CodeNotAllowed},
+		"user and password":    {"https://me:pw@example.com/", "", CodeNotAllowed},
+		"loopback":             {"https://127.0.0.1/a.png", "", CodeNotAllowed},
+		"loopback, decimal":    {"https://2130706433/a.png", "", CodeNotAllowed},
+		"loopback, hex":        {"https://0x7f000001/", "", CodeNotAllowed},
+		"loopback, IPv6":       {"https://[::1]/", "", CodeNotAllowed},
+		"loopback, mapped":     {"https://[::ffff:127.0.0.1]/", "", CodeNotAllowed},
+		"metadata":             {"https://169.254.169.254/latest/", "", CodeNotAllowed},
+		"metadata by name":     {"https://metadata.google.internal/", "", CodeNotAllowed},
+		"private":              {"https://10.0.0.8/", "", CodeNotAllowed},
+		"NAT64":                {"https://[64:ff9b::7f00:1]/", "", CodeNotAllowed},
+		"localhost":            {"https://localhost/", "", CodeNotAllowed},
+		"no host":              {"https:///a.png", "", CodeInvalid},
+		"a space":              {"https://example.com/a b", "", CodeInvalid},
+		"a character not seen": {"https://example.com/a\u202egnp", "", CodeInvalid},
+		"empty":                {"", "", CodeInvalid},
+	} {
+		host, err := CheckURL(tc.raw)
+		code := ""
+		if fault := new(Error); errors.As(err, &fault) {
+			code = fault.Code
+		}
+		if host != tc.host || code != tc.code || (err == nil) != (code == "") {
+			t.Errorf("%s: %q, %v; want %q, %q", name, host, err, tc.host, tc.code)
+		}
+	}
 }

@@ -16,6 +16,8 @@ type Code string
 // The codes of job and tool errors.
 const (
 	InvalidInput        Code = "INVALID_INPUT"
+	FileNotAllowed      Code = "FILE_NOT_ALLOWED"
+	FileInvalid         Code = "FILE_INVALID"
 	AuthFailed          Code = "AUTH_FAILED"
 	BalanceExhausted    Code = "BALANCE_EXHAUSTED"
 	BudgetExceeded      Code = "BUDGET_EXCEEDED"
@@ -59,7 +61,7 @@ func submitFailure(err error) *Error {
 	if errors.As(err, &unknown) {
 		return submissionUnknown(unknown)
 	}
-	f := upstreamFailure(err)
+	f := UpstreamFailure(err)
 	var api *falclient.APIError
 	switch {
 	case errors.As(err, new(*falclient.ConnectError)):
@@ -90,9 +92,9 @@ func submissionUnknown(e *falclient.SubmitUnknownError) *Error {
 	return f
 }
 
-// upstreamFailure turns any other error of falclient into words for the one
-// who must act.
-func upstreamFailure(err error) *Error {
+// UpstreamFailure turns an error of falclient's, but that of a submission, into
+// words for the one who must act.
+func UpstreamFailure(err error) *Error {
 	var api *falclient.APIError
 	switch {
 	case errors.Is(err, falclient.ErrNoKey):
@@ -228,7 +230,7 @@ func outcomeFailure(api *falclient.APIError) *Error {
 
 // unreadable is what keeps a finished job's result from being read.
 func unreadable(api *falclient.APIError) *Error {
-	f := upstreamFailure(api)
+	f := UpstreamFailure(api)
 	if f.Code == JobNotFound || f.Code == InvalidInput {
 		f.Code = UpstreamInvalid // a proxy's words: fal knows the job
 		f.Action = "The job goes on: call queue_status later. The operator should check any proxy on the way to fal."

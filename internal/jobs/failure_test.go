@@ -174,7 +174,7 @@ func TestUpstreamFailure(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			f := upstreamFailure(tc.err)
+			f := UpstreamFailure(tc.err)
 			if f.Code != tc.code || f.Retryable != tc.retryable || f.Message == "" || f.Action == "" {
 				t.Errorf("%+v", f)
 			}

@@ -42,7 +42,12 @@ type Job struct {
 	Thinking  bool   `json:"thinking,omitempty"`   // reasoning was asked for, so the output may begin with a trace
 	// HideReasoning is the wish of the call that asked last.
 	HideReasoning bool `json:"hide_reasoning,omitempty"`
-	InputSize     int  `json:"input_bytes"` // of the prompts
+	InputSize     int  `json:"input_bytes"` // of the prompts, files before them included
+	// SentPreview is the first characters of what was sent, where files stand
+	// before the prompt.
+	SentPreview string `json:"sent_preview,omitempty"`
+	// Attachments are the files before the prompt and the medium.
+	Attachments []Attachment `json:"attachments,omitempty"`
 
 	Status          Status `json:"status"`
 	QueuePosition   *int   `json:"queue_position,omitempty"`
@@ -69,6 +74,17 @@ type Job struct {
 	// WaitedBy is the process in which a call waits for the job, empty where none
 	// does. The ledger sets it for a new row and for one that a call attaches to.
 	WaitedBy string `json:"waited_by,omitempty"`
+}
+
+// prompts are the first characters of what was sent that the row has.
+func (j *Job) prompts() []string {
+	var all []string
+	for _, preview := range []string{j.SentPreview, j.Preview} {
+		if preview != "" {
+			all = append(all, preview)
+		}
+	}
+	return all
 }
 
 // advance takes over what this process has seen of an unfinished job and not
@@ -98,12 +114,29 @@ func (j Job) QueueTime() time.Duration {
 	return max(j.Started.Sub(j.Submitted), 0)
 }
 
+// Attachment is a file that went with a prompt: where it was and what its bytes
+// were, never the bytes.
+type Attachment struct {
+	Field string `json:"field"` // of nemotron_generate: files, image_url, video_url or audio_url
+	// Path is that of a file, as it is shown; of a URL it is the host, and of a
+	// data URI it is empty.
+	Path        string `json:"path,omitempty"`
+	ContentType string `json:"content_type,omitempty"`
+	Size        int64  `json:"size_bytes,omitempty"` // 0 where fal fetches it
+	SHA256      string `json:"sha256,omitempty"`     // hex; empty where fal fetches it
+}
+
 // Request is one call's wish.
 type Request struct {
 	Caller     string
 	Endpoint   string
 	Input      falclient.NemotronInput
 	WebhookURL string
+	// Prompt is the caller's own words, where Input.Prompt holds files too; empty
+	// where it does not.
+	Prompt string
+	// Attachments say what Input holds besides.
+	Attachments []Attachment
 	// HideReasoning leaves the trace out of what is shown. Like Wait it is not
 	// part of what makes two calls the same.
 	HideReasoning bool

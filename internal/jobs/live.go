@@ -21,7 +21,7 @@ type live struct {
 
 	submitting context.Context // ends when the job is not to be submitted any more
 	stopSubmit context.CancelFunc
-	prompt     string // its first characters, which no message may repeat
+	prompts    []string // their first characters, which no message may repeat
 
 	accounted sync.Once // the line in the log
 
@@ -51,7 +51,7 @@ const (
 )
 
 func newLive(job Job, endpoint falclient.Endpoint) *live {
-	l := &live{id: job.ID, endpoint: endpoint, job: job, prompt: job.Preview, changed: make(chan struct{})}
+	l := &live{id: job.ID, endpoint: endpoint, job: job, prompts: job.prompts(), changed: make(chan struct{})}
 	l.submitting, l.stopSubmit = context.WithCancel(context.Background())
 	l.watching, l.stopWatch = context.WithCancel(context.Background())
 	return l

@@ -180,38 +180,34 @@ func (m *Manager) Generate(ctx context.Context, req Request, onChange func(Job))
 
 // attachOrStart finds or makes the job of a call and joins it as a waiter.
 func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error) {
-	if m.opts.SafetyChecker != nil {
-		req.Input.EnableSafetyChecker = m.opts.SafetyChecker
-	}
-	if _, err := falclient.ParseEndpoint(req.Endpoint); err != nil {
-		return nil, &Error{Code: Internal, Message: err.Error()}
-	}
-	sent, err := sentHash(req.Endpoint, req.Input)
+	sent, hash, err := m.identify(&req)
 	if err != nil {
-		return nil, &Error{Code: Internal, Message: err.Error()}
+		return nil, err
 	}
 	if !m.enter() {
 		return nil, shuttingDown()
 	}
 	defer m.entering.Done()
 	m.tend()
-	hash := inputHash(sent, req.WebhookURL)
 	input := m.lockOf(hash)
 	input.Lock()
 	defer input.Unlock()
 	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
 		return l, err
 	}
-	preview := m.preview(req.Input.Prompt)
 	job := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Host: req.Host, Endpoint: req.Endpoint,
 		InputHash: hash, SentHash: sent, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt),
-		Preview:  preview,
+		Preview: m.preview(req.Input.Prompt), Attachments: req.Attachments,
 		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
 		Status: Submitting, Created: time.Now(), CountedUSD: m.opts.Prices.WorstCase(req.Endpoint, req.Input),
 	}
+	if req.Prompt != "" {
+		job.SentPreview, job.Preview = job.Preview, m.preview(req.Prompt)
+	}
+	prompts := job.prompts()
 	if m.opts.MetadataOnly {
-		job.Preview = ""
+		job.Preview, job.SentPreview = "", ""
 	}
 	if err := m.insert(ctx, job); err != nil {
 		return nil, err
@@ -223,7 +219,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 		m.forgo(l)
 		return nil, shuttingDown()
 	}
-	l.prompt = preview
+	l.prompts = prompts
 	m.start(l, func() {
 		if m.submit(l, req) && !m.watch(l) {
 			m.attend(l)
@@ -238,21 +234,6 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 func (m *Manager) lockOf(name string) *sync.Mutex {
 	h := maphash.String(m.seed, name)
 	return &m.inputs[h%uint64(len(m.inputs))]
-}
-
-// insert writes a job's row, within the caps.
-func (m *Manager) insert(ctx context.Context, job Job) error {
-	if most := m.opts.MaxCostPerCall; most > 0 && nano(job.CountedUSD) > nano(most) {
-		return overCallCap(job.CountedUSD, most)
-	}
-	err := m.ledger.Insert(ctx, job, m.opts.MaxCostPerDay)
-	if over := new(OverCapError); errors.As(err, &over) {
-		return overDayCap(job.CountedUSD, over.SpentUSD, m.opts.MaxCostPerDay, time.Now())
-	}
-	if err != nil {
-		return ledgerFailure("written, so nothing was submitted", err)
-	}
-	return nil
 }
 
 // forgo ends a job whose row was written while Close began. m.mu is held.

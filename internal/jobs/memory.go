@@ -295,6 +295,9 @@ func (m *Memory) forget(job *Job) {
 // size is what a row weighs: its texts, and a kilobyte for the rest.
 func size(job *Job) int {
 	n := 1024 + len(job.Output) + len(job.Preview)
+	for _, a := range job.Attachments {
+		n += 128 + len(a.Path) + len(a.SHA256)
+	}
 	for _, l := range job.Logs {
 		n += len(l.Message) + len(l.Timestamp)
 	}

@@ -60,7 +60,7 @@ func (m *Manager) Cancel(ctx context.Context, caller, requestID string) (Job, fa
 		if job.Status.Finished() {
 			return job, falclient.CancelTooLate, nil
 		}
-		f := upstreamFailure(err)
+		f := UpstreamFailure(err)
 		f.RequestID = requestID
 		return job, "", f
 	}
@@ -129,7 +129,7 @@ func (m *Manager) DayCap() float64 { return m.opts.MaxCostPerDay }
 // or, where there is one caller only, one that fal knows and the ledger does not.
 func (m *Manager) find(ctx context.Context, caller, requestID string) (*live, error) {
 	if !falclient.ValidRequestID(requestID) {
-		return nil, upstreamFailure(falclient.ErrInvalidID)
+		return nil, UpstreamFailure(falclient.ErrInvalidID)
 	}
 	m.tend()
 	l, err := m.known(ctx, caller, requestID)
@@ -151,7 +151,7 @@ func (m *Manager) find(ctx context.Context, caller, requestID string) (*live, er
 	case errors.Is(err, falclient.ErrNotFound):
 		return nil, notFound(requestID)
 	case err != nil:
-		f := upstreamFailure(err)
+		f := UpstreamFailure(err)
 		f.RequestID = requestID
 		return nil, f
 	}

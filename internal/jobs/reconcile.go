@@ -83,7 +83,7 @@ func (m *Manager) reconcile(ctx context.Context, history History, job Job) (Reco
 		Endpoint: endpoint, Start: job.Created.Add(-historyBefore), End: job.Created.Add(historyAfter),
 	})
 	if err != nil && !errors.Is(err, falclient.ErrTruncated) {
-		return found, upstreamFailure(err)
+		return found, UpstreamFailure(err)
 	}
 	for i := len(past) - 1; i >= 0; i-- {
 		request := past[i]

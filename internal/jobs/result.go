@@ -53,11 +53,11 @@ func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bo
 	var api *falclient.APIError
 	switch {
 	case errors.Is(err, falclient.ErrTooLarge):
-		f := upstreamFailure(err)
+		f := UpstreamFailure(err)
 		f.Retryable, f.Action = false, "Ask for a shorter answer; another call is a new, paid job."
 		m.finish(l, Failed, f)
 	case errors.As(err, new(*falclient.ResponseError)):
-		l.refuse(upstreamFailure(err)) // falclient has asked several times
+		l.refuse(UpstreamFailure(err)) // falclient has asked several times
 		return false
 	case !errors.As(err, &api), passing(api):
 		l.refuse(nil)
@@ -127,7 +127,7 @@ func isPage(err error) bool {
 func (m *Manager) keep(l *live, res falclient.Result) {
 	out, err := falclient.ParseNemotron(res)
 	if err != nil {
-		f := upstreamFailure(err)
+		f := UpstreamFailure(err)
 		f.Retryable = false
 		f.Action = "The answer as it came is in the job's output; queue_status returns it."
 		m.update(l, func(j *Job) {

@@ -99,7 +99,7 @@ func (m *Manager) watch(l *live) bool {
 				return true
 			}
 		default:
-			l.refuse(upstreamFailure(err))
+			l.refuse(UpstreamFailure(err))
 		}
 		if !sleep(watching, pause.NextBackOff()) {
 			break
@@ -183,18 +183,21 @@ func (m *Manager) updateFrom(l *live, change func(*Job), final func(Status) bool
 		if told.RequestID == "" {
 			told.RequestID = row.RequestID
 		}
-		told.Message = m.printable(told.Message, l.prompt)
+		told.Message = m.printable(told.Message, l.prompts)
 		row.Failure = &told
 	})
 }
 
 // printable is a message without the prompt. After a restart the prompt is not
 // known where none is kept, so that nothing tells whether a message repeats it.
-func (m *Manager) printable(message, prompt string) string {
-	if m.opts.MetadataOnly && prompt == "" {
+func (m *Manager) printable(message string, prompts []string) string {
+	if m.opts.MetadataOnly && len(prompts) == 0 {
 		return "The words of the failure are not kept (--store=metadata)."
 	}
-	return withoutPrompt(message, prompt)
+	for _, prompt := range prompts {
+		message = withoutPrompt(message, prompt)
+	}
+	return message
 }
 
 // note changes what is no part of a job's course, also after its end.
