@@ -82,7 +82,8 @@ type Shared interface {
 	// off becomes UNKNOWN and is not among them. lost says that the lease had run
 	// out before, so that other processes may have taken rows of this one's.
 	TakeOver(ctx context.Context) (taken []Job, lost bool, err error)
-	// Prune deletes finished rows that were created before then.
+	// Prune deletes finished rows that were created before then, and uploads that
+	// have expired.
 	Prune(ctx context.Context, before time.Time) error
 }
 

@@ -26,6 +26,7 @@ type Memory struct {
 	byInput   map[string][]string // caller and input → IDs not yet delivered
 	bytes     int
 	spent     map[spentKey]int64 // billionths of a dollar
+	uploads   []Upload           // the soonest to expire first
 }
 
 // NewMemory makes an empty ledger.

@@ -139,8 +139,10 @@ func (s *SQLite) sound() error {
 	if _, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs INDEXED BY jobs_unfinished WHERE finished = 0`); err != nil {
 		return err
 	}
-	_, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs ORDER BY id DESC LIMIT 1`)
-	return errors.Join(err, s.tidy())
+	if _, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs ORDER BY id DESC LIMIT 1`); err != nil {
+		return err
+	}
+	return errors.Join(s.soundUploads(), s.tidy())
 }
 
 // lockOpening takes a lock that ends with the process. SQLite's own is on every
@@ -245,6 +247,7 @@ var migrations = []string{
 	CREATE INDEX jobs_input ON jobs (caller, input_hash) WHERE delivered = 0 AND input_hash <> '';
 	CREATE INDEX jobs_unfinished ON jobs (owner) WHERE finished = 0;
 	CREATE INDEX jobs_day ON jobs (day, caller, counted);`,
+	createUploads,
 }
 
 // migrate runs the steps that a file lacks, in one transaction.

@@ -147,9 +147,14 @@ func cutOff(j *Job) {
 // waits long.
 const pruneStep = 500
 
-// Prune implements Shared. Rows were written in the order of their creation, so
-// it ends where all are younger.
+// Prune implements Shared.
 func (s *SQLite) Prune(ctx context.Context, before time.Time) error {
+	return errors.Join(s.pruneJobs(ctx, before), s.pruneUploads(ctx))
+}
+
+// pruneJobs goes through the rows in the order in which they were written, which
+// is that of their creation, and ends where all are younger.
+func (s *SQLite) pruneJobs(ctx context.Context, before time.Time) error {
 	var last int64
 	for more := true; more && ctx.Err() == nil; {
 		first, seen, old := last, 0, false

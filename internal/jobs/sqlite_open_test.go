@@ -65,7 +65,9 @@ func TestNewerLedgerIsLeftAlone(t *testing.T) {
 		scene func(t *testing.T, db *sql.DB)
 	}{
 		{"in WAL mode", func(t *testing.T, db *sql.DB) { script(t, db, `PRAGMA journal_mode = wal`) }},
-		{"with tables of ours", func(t *testing.T, db *sql.DB) { script(t, db, `PRAGMA journal_mode = wal;`+migrations[0]) }},
+		{"with tables of ours", func(t *testing.T, db *sql.DB) {
+			script(t, db, `PRAGMA journal_mode = wal;`+strings.Join(migrations, ""))
+		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
