@@ -14,6 +14,19 @@ type Notifier interface {
 	Notify(notification mcp.JSONRPCNotification) error
 }
 
+// RootLister is implemented by a session whose client's roots are folders of the
+// machine that the server runs on: only where the transport is local. It is safe
+// for concurrent use.
+type RootLister interface {
+	// Roots returns the URIs of the client's roots, as the client wrote them:
+	// they are checked for nothing but that each is a string, not empty, and
+	// that there are at most 1000. It returns none where the client offers none.
+	// It may ask the client, and waits at most 5 s for the answer; the error says
+	// why there is none, or is the cause of ctx's end. Call it from tool handlers
+	// only, with their context: the answer is read by what calls hooks.
+	Roots(ctx context.Context) ([]string, error)
+}
+
 // Delivery tells a tool handler what became of its response. A transport that
 // knows when a response has been written puts one in the call's context and
 // calls Delivered or Dropped in the end; the zero value is ready to use. It is

@@ -94,6 +94,7 @@ func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	var err error
 	select {
 	case err = <-read:
+		c.session.roots.end(ErrShutdown)
 		c.cancelSubscriptions()
 		c.waitIdle(ctx, o.DrainWindow)
 	case <-ctx.Done():

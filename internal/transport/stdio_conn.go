@@ -83,12 +83,13 @@ type stdioCall struct {
 
 func newStdioConn(ctx context.Context, o Stdio, out io.Writer) *stdioConn {
 	w := newLineWriter(out)
+	pool := workers.New(keptWorkers)
 	c := &stdioConn{
 		server:   o.Server,
 		log:      o.Log,
-		session:  newStdioSession(w),
+		session:  newStdioSession(w, pool.Go),
 		out:      w,
-		workers:  workers.New(keptWorkers),
+		workers:  pool,
 		maxCalls: o.MaxInFlight,
 		maxBytes: o.MaxInFlightBytes,
 
@@ -118,10 +119,13 @@ func (c *stdioConn) handleLine(line []byte) {
 	case bad != nil:
 		c.refuse(bad)
 	case e.response:
-		c.handleResponse()
+		c.handleResponse(&e)
 	case e.id.raw == nil && e.method == string(mcp.MethodNotificationCancelled):
 		c.cancelCall(e.params)
 	case e.id.raw == nil:
+		if e.method == mcp.MethodNotificationRootsListChanged {
+			c.session.roots.changed()
+		}
 		buf, _ := c.answer(c.base, nil, e.canonical())
 		c.buffers.put(buf)
 	default:
@@ -129,10 +133,12 @@ func (c *stdioConn) handleLine(line []byte) {
 	}
 }
 
-// handleResponse is where answers of the host arrive. The server sends no
-// requests, so nobody waits for them.
-func (c *stdioConn) handleResponse() {
-	c.log.Debug().Msg("ignored a response: nothing was asked")
+// handleResponse is where answers of the host arrive. The only request of ours
+// is roots/list.
+func (c *stdioConn) handleResponse(e *envelope) {
+	if !c.session.roots.answer(e) {
+		c.log.Debug().Msg("ignored a response: nobody waits for it")
+	}
 }
 
 func (c *stdioConn) handleRequest(e *envelope) {

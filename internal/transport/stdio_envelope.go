@@ -37,7 +37,10 @@ type envelope struct {
 	method    string
 	rawMethod []byte
 	params    []byte // an object, or nil
-	response  bool   // the host's answer to a request of the server
+
+	response bool   // the host's answer to a request of the server
+	result   []byte // of a response; nil where fault is not
+	fault    []byte // the error of a response
 }
 
 // fault is why a message is refused. With code 0 it gets no answer.
@@ -110,7 +113,7 @@ func takeFields(object []byte) (f fields, repeated string) {
 
 func (f *fields) check(repeated string) (envelope, *fault) {
 	if f.method == nil && (f.result != nil || f.fault != nil) {
-		return envelope{response: true}, nil
+		return f.response(repeated), nil
 	}
 	e := envelope{rawMethod: f.method}
 	if f.id != nil {
@@ -133,6 +136,21 @@ func (f *fields) check(repeated string) (envelope, *fault) {
 		return e, invalid(e.id.raw, "method must be a string of 1 to "+strconv.Itoa(maxMethod)+" bytes")
 	}
 	return e.withParams(f.params)
+}
+
+// response returns what can't be told apart without an id: it answers nothing.
+func (f *fields) response(repeated string) envelope {
+	e := envelope{response: true}
+	version, ok := parseString(f.version)
+	if repeated != "" || !ok || version != mcp.JSONRPC_VERSION || f.id == nil || f.result != nil && f.fault != nil {
+		return e
+	}
+	id, ok := parseID(f.id)
+	if !ok {
+		return e
+	}
+	e.id, e.result, e.fault = id, f.result, f.fault
+	return e
 }
 
 func (e envelope) withParams(params []byte) (envelope, *fault) {
@@ -213,6 +231,41 @@ func members(object []byte) iter.Seq2[string, []byte] {
 				return
 			}
 			i = skipSpace(object, i+1)
+		}
+	}
+}
+
+// member returns the raw value of one key of a valid JSON value; false where
+// that is no object, or has the key not once.
+func member(value []byte, key string) (raw []byte, ok bool) {
+	if len(value) == 0 || value[0] != '{' {
+		return nil, false
+	}
+	for k, v := range members(value) {
+		if k != key {
+			continue
+		}
+		if raw != nil {
+			return nil, false
+		}
+		raw = v
+	}
+	return raw, raw != nil
+}
+
+// items yields the raw values of a valid JSON array.
+func items(array []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		i := skipSpace(array, 1)
+		for array[i] != ']' {
+			end := skipValue(array, i)
+			if !yield(array[i:end]) {
+				return
+			}
+			i = skipSpace(array, end)
+			if array[i] == ',' {
+				i = skipSpace(array, i+1)
+			}
 		}
 	}
 }

@@ -102,6 +102,7 @@ func (c *stdioConn) stop(cause error) {
 	c.mu.Lock()
 	c.stopped = true
 	c.mu.Unlock()
+	c.session.roots.end(cause)
 	c.stopAll(cause)
 }
 

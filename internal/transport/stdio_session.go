@@ -27,6 +27,7 @@ type stdioSession struct {
 	// then on a response waits for what is in it.
 	channelUsed atomic.Bool
 	initialized atomic.Bool
+	roots       *hostRoots
 
 	mu           sync.Mutex
 	level        mcp.LoggingLevel
@@ -41,15 +42,19 @@ var (
 	_ server.SessionWithClientInfo      = (*stdioSession)(nil)
 	_ server.SessionWithProtocolVersion = (*stdioSession)(nil)
 	_ tools.Notifier                    = (*stdioSession)(nil)
+	_ tools.RootLister                  = (*stdioSession)(nil)
 )
 
-func newStdioSession(out *lineWriter) *stdioSession {
+// newStdioSession makes a session that writes to out, on goroutines of spawn
+// where nobody is to wait for that.
+func newStdioSession(out *lineWriter, spawn func(func())) *stdioSession {
 	return &stdioSession{
 		// One MCPServer may serve several pairs of streams.
 		id:            "stdio-" + rand.Text(),
 		out:           out,
 		notifications: make(chan mcp.JSONRPCNotification, notificationBuffer),
 		level:         mcp.LoggingLevelError,
+		roots:         &hostRoots{out: out, spawn: spawn, open: make(map[string]*rootsQuestion)},
 	}
 }
 
@@ -114,11 +119,15 @@ func (s *stdioSession) GetClientCapabilities() mcp.ClientCapabilities {
 	return s.capabilities
 }
 
-// SetProtocolVersion is called by mcp-go with what initialize has negotiated.
+// SetProtocolVersion is called by mcp-go with what initialize has negotiated,
+// last: only here are the capabilities known to be those of initialize. Each
+// request without a handshake sets them too.
 func (s *stdioSession) SetProtocolVersion(version string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.version = version
+	offered := s.capabilities.Roots != nil
+	s.mu.Unlock()
+	s.roots.offer(offered)
 }
 
 func (s *stdioSession) ProtocolVersion() string {
