@@ -13,12 +13,13 @@ import (
 )
 
 // arrows says which rooms of ours a room may import. The way is downward only:
-// main, app, transport, tools, jobs, falclient.
+// main, app, transport, tools, uploads, jobs and files, falclient.
 var arrows = map[string][]string{
 	".":                  {"internal/app"},
-	"internal/app":       {"internal/transport", "tools", "internal/jobs", "falclient", "internal/falsim", "internal/redact"},
+	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact"},
 	"internal/transport": {"tools", "internal/workers"},
-	"tools":              {"internal/jobs", "falclient", "schema", "internal/redact"},
+	"tools":              {"internal/uploads", "internal/files", "internal/jobs", "falclient", "schema", "internal/redact"},
+	"internal/uploads":   {"internal/files", "internal/jobs", "falclient"},
 	"internal/jobs":      {"falclient", "internal/workers"},
 	"falclient":          nil,
 	"schema":             nil,
@@ -42,7 +43,7 @@ var keepers = map[string][]string{
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/sync/errgroup":            {"falclient"},
 	"golang.org/x/time/rate":                {"falclient"},
-	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/jobs", "internal/bench", "internal/chaos"},
+	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/bench", "internal/chaos"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/gabriel-vasile/mimetype":    {"internal/files"},
 	"code.dny.dev/ssrf":                     {"internal/files"},

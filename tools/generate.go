@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"strings"
 	"time"
 
 	"nemotron-mcp/falclient"
@@ -14,8 +15,8 @@ const defaultWait = 45 // seconds: under the 60 s that many hosts allow a call
 
 var generateSpec = spec{
 	name: "nemotron_generate", title: "Delegate to Nemotron",
-	description: "Delegate a task to NVIDIA Nemotron 3 Nano Omni on fal: cheap, fast, 256k tokens of context. " +
-		"It sees only what you send. Good for summarising, extracting, classifying, drafting, reviewing. " +
+	description: "Delegate a task to NVIDIA Nemotron 3 Nano Omni on fal: cheap, fast, 256k tokens of context, reads text, images, video, audio. " +
+		"It sees only what you send: name files instead of reading them yourself. Good for summarising, extracting, classifying, drafting, reviewing. " +
 		"Returns the answer, or after wait_seconds a request_id for queue_status. Each call is a paid job.",
 	openWorld: true,
 }
@@ -29,13 +30,18 @@ type GenerateInput struct {
 	MaxTokens        *int     `json:"max_tokens,omitempty" jsonschema:"minimum=1,maximum=20000,default=1024" jsonschema_description:"Limit of the answer, reasoning included."`
 	Temperature      *float64 `json:"temperature,omitempty" jsonschema:"minimum=0,maximum=2,default=0.7" jsonschema_description:"Randomness."`
 	TopP             *float64 `json:"top_p,omitempty" jsonschema:"minimum=0,maximum=1,default=0.95" jsonschema_description:"Nucleus sampling."`
+	ImageURL         *string  `json:"image_url,omitempty" jsonschema_description:"JPEG or PNG: https URL, data URI or local path. At most one of image_url, video_url, audio_url."`
+	VideoURL         *string  `json:"video_url,omitempty" jsonschema_description:"MP4, up to 2 minutes, 1080p."`
+	AudioURL         *string  `json:"audio_url,omitempty" jsonschema_description:"WAV or MP3, up to 50 minutes."`
+	Files            []string `json:"files,omitempty" jsonschema:"maxItems=1000" jsonschema_description:"Text files to put before the prompt: paths, or globs such as src/**/*.go."`
 	IncludeReasoning *bool    `json:"include_reasoning,omitempty" jsonschema:"default=true" jsonschema_description:"false drops the reasoning."`
 	WaitSeconds      *int     `json:"wait_seconds,omitempty" jsonschema:"minimum=0,maximum=600,default=45" jsonschema_description:"How long to wait; 0 only submits. Stay below your host's limit."`
 	WebhookURL       string   `json:"webhook_url,omitempty" jsonschema:"pattern=^https://" jsonschema_description:"Called at the end."`
 }
 
 func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
-	if err := checkWebhook(in.WebhookURL); err != nil {
+	began := time.Now()
+	if err := in.check(); err != nil {
 		return Job{}, err
 	}
 	req := jobs.Request{
@@ -45,9 +51,17 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 			MaxTokens: in.MaxTokens, Temperature: in.Temperature, TopP: in.TopP,
 		},
 		HideReasoning: in.IncludeReasoning != nil && !*in.IncludeReasoning,
-		Wait:          waitTime(in.WaitSeconds, defaultWait),
 		Host:          s.hostFrom(ctx),
 	}
+	if err := s.attach(ctx, in, &req); err != nil {
+		if ctx.Err() != nil {
+			return Job{}, ended(jobs.Job{}, context.Cause(ctx))
+		}
+		return Job{}, err
+	}
+	// What was uploaded first has taken its time from the wait: the call must
+	// end within what the host allows it.
+	req.Wait = max(waitTime(in.WaitSeconds, defaultWait)-time.Since(began), 0)
 	job, err := s.jobs.Generate(ctx, req, jobProgress(ctx))
 	shown := job
 	shown.HideReasoning = req.HideReasoning
@@ -97,19 +111,39 @@ func ended(job jobs.Job, err error) error {
 	return f
 }
 
-// checkWebhook checks what the schema's pattern leaves open.
-func checkWebhook(raw string) error {
-	if raw == "" {
-		return nil
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
-		return &jobs.Error{
-			Code: jobs.InvalidInput, Message: "webhook_url: must be an https URL without user and password",
-			Action: "Correct the arguments and call again; nothing was sent or spent.",
+// check finds what the schema can't, all of it at once.
+func (in *GenerateInput) check() error {
+	var faults []string
+	if in.WebhookURL != "" {
+		u, err := url.Parse(in.WebhookURL)
+		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {
+			faults = append(faults, "webhook_url: must be an https URL without user and password")
 		}
 	}
-	return nil
+	if in.media() > 1 {
+		faults = append(faults, "image_url, video_url, audio_url: at most one of them may be given")
+	}
+	return invalidInput(faults)
+}
+
+func (in *GenerateInput) media() (given int) {
+	for _, medium := range []*string{in.ImageURL, in.VideoURL, in.AudioURL} {
+		if medium != nil {
+			given++
+		}
+	}
+	return given
+}
+
+// invalidInput is the refusal of arguments with these faults, or nil.
+func invalidInput(faults []string) error {
+	if len(faults) == 0 {
+		return nil
+	}
+	return &jobs.Error{
+		Code: jobs.InvalidInput, Message: strings.Join(faults, "; "),
+		Action: "Correct the arguments and call again; nothing was sent or spent.",
+	}
 }
 
 func waitTime(given *int, standard int) time.Duration {

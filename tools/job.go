@@ -71,7 +71,11 @@ func newJob(j jobs.Job, offset int) Job {
 		out.Error = &JobError{Code: string(f.Code), Message: f.Message}
 		notes = append(notes, f.Action)
 	}
-	out.Note = strings.Join(append(notes, out.nextStep(offset, len(answer), j.OutputDropped)...), " ")
+	notes = append(notes, out.nextStep(offset, len(answer), j.OutputDropped)...)
+	if sent := sentNote(j.Attachments); sent != "" && offset == 0 {
+		notes = append(notes, sent)
+	}
+	out.Note = strings.Join(notes, " ")
 	return out
 }
 

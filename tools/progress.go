@@ -39,13 +39,21 @@ type progress struct {
 	end  context.CancelFunc
 	done chan struct{}
 
-	mu  sync.Mutex
-	job jobs.Job // as it was last; its zero value until it is known
+	mu       sync.Mutex
+	job      jobs.Job // as it was last; its zero value until it is known
+	transfer transfer // of an upload; its zero value while there is none
 
 	// Of the goroutine only.
 	last  time.Time
 	value float64
 	line  falclient.Log // told last
+}
+
+// transfer is how far an upload is, in bytes; total is 0 where it is not known.
+type transfer struct {
+	sent, total int64
+	// counted has bytes be what the progress counts, instead of seconds.
+	counted bool
 }
 
 type progressKey struct{}
@@ -96,14 +104,32 @@ func jobProgress(ctx context.Context) func(jobs.Job) {
 	return p.update
 }
 
+// uploadProgress is what a handler passes on to be called as an upload goes on;
+// nil where the host did not ask. counted is for a call that does nothing else.
+func uploadProgress(ctx context.Context, counted bool) func(sent, total int64) {
+	p, ok := ctx.Value(progressKey{}).(*progress)
+	if !ok {
+		return nil
+	}
+	return func(sent, total int64) {
+		p.mu.Lock()
+		p.transfer = transfer{sent, total, counted}
+		p.mu.Unlock()
+		p.signal()
+	}
+}
+
 func (p *progress) update(job jobs.Job) {
 	p.mu.Lock()
 	news := !sameNews(p.job, job)
 	p.job = job
 	p.mu.Unlock()
-	if !news {
-		return
+	if news {
+		p.signal()
 	}
+}
+
+func (p *progress) signal() {
 	select {
 	case p.news <- struct{}{}:
 	default:
@@ -164,25 +190,33 @@ func (p *progress) run(ctx context.Context) {
 
 func (p *progress) tell() error {
 	p.mu.Lock()
-	job := p.job
+	job, transfer := p.job, p.transfer
 	p.mu.Unlock()
 	p.last = time.Now()
-	// Seconds since the call began; there is no total to count towards.
-	p.value = max(p.value+0.001, float64(time.Since(p.began).Milliseconds())/1000)
+	// Seconds since the call began, for which there is no total to count towards.
+	value := float64(time.Since(p.began).Milliseconds()) / 1000
+	if transfer.counted {
+		value = float64(transfer.sent)
+	}
+	p.value = max(p.value+0.001, value)
+	fields := map[string]any{"progressToken": p.token, "progress": p.value, "message": p.message(job, transfer)}
+	if transfer.counted && transfer.total > 0 {
+		fields["total"] = max(p.value, float64(transfer.total))
+	}
 	return p.send(mcp.JSONRPCNotification{
 		JSONRPC: mcp.JSONRPC_VERSION,
 		Notification: mcp.Notification{
 			Method: "notifications/progress",
-			Params: mcp.NotificationParams{AdditionalFields: map[string]any{
-				"progressToken": p.token, "progress": p.value, "message": p.message(job),
-			}},
+			Params: mcp.NotificationParams{AdditionalFields: fields},
 		},
 	})
 }
 
-func (p *progress) message(job jobs.Job) string {
+func (p *progress) message(job jobs.Job, transfer transfer) string {
 	var text string
 	switch {
+	case job.Status == "" && transfer.sent > 0:
+		text = transfer.String()
 	case job.Status == "":
 		text = "asking fal"
 	case job.Status == jobs.Submitting:
@@ -199,6 +233,14 @@ func (p *progress) message(job jobs.Job) string {
 		text += ": " + shorten(p.frame.secrets.String(p.line.Message), progressLog)
 	}
 	return p.frame.secrets.String(text)
+}
+
+func (t transfer) String() string {
+	const mega = 1e6
+	if t.total == 0 {
+		return fmt.Sprintf("uploading, %.1f MB", float64(t.sent)/mega)
+	}
+	return fmt.Sprintf("uploading, %.1f of %.1f MB", float64(t.sent)/mega, float64(t.total)/mega)
 }
 
 // shorten cuts text, which must have been masked before, to n bytes at most,

@@ -9,12 +9,13 @@ import (
 
 	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/redact"
+	"nemotron-mcp/internal/uploads"
 )
 
 // instructions are what a host tells its model of the server; hosts cut them
 // at 2 KB.
 const instructions = "Delegate self-contained work to NVIDIA Nemotron 3 Nano Omni on fal.ai with nemotron_generate. " +
-	"It sees nothing of this conversation: put everything it needs into the prompt. " +
+	"It sees nothing of this conversation: put everything it needs into the prompt, or name files, an image, a video or a recording to send along. " +
 	"When an answer is not there within wait_seconds you get a request_id: ask queue_status, with wait_seconds, and do not submit again. " +
 	"A call is paid at most once; on SUBMIT_UNKNOWN decide for yourself whether to pay again. " +
 	"An error names its code, what happened and what to do."
@@ -23,6 +24,8 @@ const instructions = "Delegate self-contained work to NVIDIA Nemotron 3 Nano Omn
 type Config struct {
 	Version string
 	Jobs    *jobs.Manager
+	Uploads *uploads.Uploader
+	Folders *Folders
 	Secrets *redact.Redactor
 	Log     zerolog.Logger
 }
@@ -30,6 +33,8 @@ type Config struct {
 // service is the state that the handlers share.
 type service struct {
 	jobs    *jobs.Manager
+	uploads *uploads.Uploader
+	folders *Folders
 	secrets *redact.Redactor
 }
 
@@ -40,7 +45,10 @@ func NewServer(cfg Config) (*server.MCPServer, error) {
 	if err != nil {
 		return nil, err
 	}
+	hooks := new(server.Hooks)
+	hooks.AddOnUnregisterSession(func(_ context.Context, session server.ClientSession) { cfg.Folders.drop(session.SessionID()) })
 	srv := server.NewMCPServer("nemotron-mcp", cfg.Version,
+		server.WithHooks(hooks),
 		server.WithToolCapabilities(false),
 		server.WithInstructions(instructions),
 	)
@@ -50,7 +58,7 @@ func NewServer(cfg Config) (*server.MCPServer, error) {
 
 // All declares the tools, in the order in which they are documented.
 func All(cfg Config) ([]server.ServerTool, error) {
-	s := &service{jobs: cfg.Jobs, secrets: cfg.Secrets}
+	s := &service{jobs: cfg.Jobs, uploads: cfg.Uploads, folders: cfg.Folders, secrets: cfg.Secrets}
 	f := frame{secrets: cfg.Secrets, log: cfg.Log}
 	var all []server.ServerTool
 	add := func(t server.ServerTool, err error) error {
@@ -62,6 +70,7 @@ func All(cfg Config) ([]server.ServerTool, error) {
 		add(newTool(f, statusSpec, s.status)),
 		add(newTool(f, cancelSpec, s.cancel)),
 		add(newTool(f, listSpec, s.list)),
+		add(newTool(f, uploadSpec, s.upload)),
 	} {
 		if err != nil {
 			return nil, err

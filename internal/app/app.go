@@ -66,7 +66,7 @@ func parseInto(grammar any, args []string, streams Streams) (*kong.Context, erro
 		kong.Writers(streams.Out, streams.Err),
 		kong.DefaultEnvars(envPrefix),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL},
+		kong.Vars{"queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL, "rest_url": falclient.DefaultRESTURL},
 	)
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,9 @@ type Options struct {
 	FalKeyFile     string        `help:"File that holds the fal key, where FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET) is not set." type:"path" placeholder:"FILE"`
 	QueueURL       string        `help:"Base URL of fal's queue (default: ${queue_url})." env:"FAL_QUEUE_URL" placeholder:"URL"`
 	PlatformURL    string        `help:"Base URL of fal's platform API, for prices and the history of requests (default where the queue is fal's: ${platform_url})." env:"FAL_PLATFORM_URL" placeholder:"URL"`
+	RestURL        string        `name:"rest-url" help:"Base URL of fal's upload API (default where the queue is fal's: ${rest_url})." env:"FAL_REST_URL" placeholder:"URL"`
+	AllowDir       []string      `help:"Folder in which tools may read files; may be repeated. The variable NEMOTRON_MCP_ALLOW_DIR is a list of paths." type:"path" sep:"none" env:"-" placeholder:"DIR"`
+	MaxUploadSize  size          `help:"Largest file that is uploaded, such as 500MB or 2GiB." default:"2GiB" placeholder:"SIZE"`
 	SafetyChecker  string        `help:"Turn fal's safety checker on or off; fal's default where not set." enum:"on,off,," default:"" placeholder:"on|off"`
 	QueuePriority  string        `help:"Priority in fal's queue: normal or low." enum:"normal,low,," default:"" placeholder:"normal|low"`
 	StartTimeout   time.Duration `help:"Have fal give up a job that has not started by then (such as 90s)." placeholder:"DURATION"`
@@ -58,6 +63,58 @@ func (c *cost) UnmarshalText(text []byte) error {
 	}
 	*c = cost(value)
 	return nil
+}
+
+// size is a number of bytes.
+type size int64
+
+// UnmarshalText reads a flag: a number with or without a unit.
+func (s *size) UnmarshalText(text []byte) error {
+	units := []struct {
+		name  string
+		bytes float64
+	}{{"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"b", 1}, {"", 1}}
+	word := strings.ToLower(strings.TrimSpace(string(text)))
+	for _, unit := range units {
+		number, found := strings.CutSuffix(word, unit.name)
+		if !found {
+			continue
+		}
+		value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+		if bytes := value * unit.bytes; err == nil && bytes >= 1 && bytes <= maxUpload {
+			*s = size(bytes)
+			return nil
+		}
+		break
+	}
+	return errors.New("must be a number of bytes from 1 to 90GB, such as 500MB or 2GiB")
+}
+
+// maxUpload is what storage takes in 10,000 parts.
+const maxUpload = 90e9
+
+// allowDirs are the operator's folders: the flag's, else its variable's.
+func (o *Options) allowDirs() []string {
+	if len(o.AllowDir) > 0 {
+		return o.AllowDir
+	}
+	var dirs []string
+	for _, dir := range filepath.SplitList(setting(envPrefix + "_ALLOW_DIR")) {
+		if dir = strings.TrimSpace(dir); dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// localDirs are the folders that a host on this machine may name files in: the
+// operator's, and the project that Claude Code is at work on.
+func (o *Options) localDirs() []string {
+	dirs := o.allowDirs()
+	if project := setting("CLAUDE_PROJECT_DIR"); project != "" {
+		dirs = append(slices.Clone(dirs), project)
+	}
+	return dirs
 }
 
 // configError is a configuration that an operator has to mend.
@@ -184,6 +241,9 @@ func (o *Options) environ() []string {
 	env := []string{
 		"FAL_QUEUE_URL=" + o.QueueURL,
 		"FAL_PLATFORM_URL=" + o.PlatformURL,
+		"FAL_REST_URL=" + o.RestURL,
+		envPrefix + "_ALLOW_DIR=" + strings.Join(o.allowDirs(), string(filepath.ListSeparator)),
+		envPrefix + "_MAX_UPLOAD_SIZE=" + strconv.FormatInt(int64(o.MaxUploadSize), 10),
 		envPrefix + "_SAFETY_CHECKER=" + o.SafetyChecker,
 		envPrefix + "_QUEUE_PRIORITY=" + o.QueuePriority,
 		envPrefix + "_PAYLOAD_STORAGE=" + o.PayloadStorage,

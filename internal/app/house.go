@@ -8,8 +8,10 @@ import (
 	"github.com/rs/zerolog"
 
 	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/files"
 	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/redact"
+	"nemotron-mcp/internal/uploads"
 	"nemotron-mcp/tools"
 )
 
@@ -17,6 +19,7 @@ import (
 type house struct {
 	server   *server.MCPServer
 	jobs     *jobs.Manager
+	folders  *tools.Folders
 	fal      *falclient.Client
 	secrets  *redact.Redactor
 	log      zerolog.Logger
@@ -36,13 +39,15 @@ func (s *session) prepare() (*house, error) {
 		key = ""
 	}
 	fal, err := falclient.New(falclient.Config{
-		Key: key, QueueURL: s.opts.QueueURL, PlatformURL: s.opts.PlatformURL, UserAgent: "nemotron-mcp/" + s.version,
+		Key: key, QueueURL: s.opts.QueueURL, PlatformURL: s.opts.PlatformURL, RESTURL: s.opts.RestURL, UserAgent: s.userAgent(),
 	})
 	if err != nil {
-		return nil, &configError{err.Error(), "Check FAL_KEY, FAL_QUEUE_URL (--queue-url) and FAL_PLATFORM_URL (--platform-url)."}
+		return nil, &configError{err.Error(), "Check FAL_KEY, FAL_QUEUE_URL (--queue-url), FAL_PLATFORM_URL (--platform-url) and FAL_REST_URL (--rest-url)."}
 	}
 	return &house{fal: fal, secrets: secrets, log: log, knowsKey: key != ""}, nil
 }
+
+func (s *session) userAgent() string { return "nemotron-mcp/" + s.version }
 
 // build reads the configuration and puts the server together. It opens nothing
 // and sends nothing.
@@ -73,7 +78,14 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		MaxCostPerCall: float64(s.opts.MaxCostPerCall), MaxCostPerDay: float64(s.opts.MaxCostPerDay), MetadataOnly: s.opts.Store == storeMetadata,
 		KnowsKey: h.knowsKey, OneCaller: true, Mask: h.secrets.String, Log: h.log,
 	})
-	h.server, err = tools.NewServer(tools.Config{Version: s.version, Jobs: h.jobs, Secrets: h.secrets, Log: h.log})
+	h.folders = tools.NewFolders(s.opts.localDirs(), h.log)
+	h.server, err = tools.NewServer(tools.Config{
+		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Log: h.log,
+		Uploads: uploads.New(uploads.Config{
+			Storage: h.fal, Ledger: ledger, Fetcher: files.NewFetcher(s.userAgent()),
+			KnowsKey: h.knowsKey, MaxSize: int64(s.opts.MaxUploadSize), Log: h.log,
+		}),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -85,6 +97,7 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 func (h *house) close(limit time.Duration) {
 	ctx, done := context.WithTimeout(context.Background(), limit)
 	defer done()
+	h.folders.Close()
 	if err := h.jobs.Close(ctx); err != nil {
 		h.log.Warn().Err(err).Msg("shutdown")
 		return // fal's client may be in use

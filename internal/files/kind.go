@@ -53,6 +53,10 @@ func ContentType(head []byte) string {
 	return detect(head).String()
 }
 
+// Extension is the usual ending of a file's name by its first bytes, with the
+// dot, or "" where there is none.
+func Extension(head []byte) string { return detect(head).Extension() }
+
 func detect(head []byte) *mimetype.MIME { return mimetype.Detect(head[:min(len(head), HeadSize)]) }
 
 // isText tells UTF-8 without NUL; head may end within a character.

@@ -11,7 +11,7 @@ import (
 // something first, and reserves nothing. The error is an *Error.
 func (m *Manager) Check(ctx context.Context, req Request) error {
 	if !m.opts.KnowsKey {
-		return noKey()
+		return NoKey()
 	}
 	_, hash, err := m.identify(&req)
 	if err != nil {

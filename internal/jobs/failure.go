@@ -46,8 +46,8 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.Code, e.Message) }
 
-// noKey is the failure of every call that needs fal while no key is set.
-func noKey() *Error {
+// NoKey is the failure of every call that needs fal while no key is set.
+func NoKey() *Error {
 	return &Error{
 		Code: AuthFailed, Message: "No usable fal key is configured, so nothing was sent.",
 		Action: "Ask the operator to set FAL_KEY in this server's environment (the env block of the host's MCP " +
@@ -98,7 +98,7 @@ func UpstreamFailure(err error) *Error {
 	var api *falclient.APIError
 	switch {
 	case errors.Is(err, falclient.ErrNoKey):
-		return noKey()
+		return NoKey()
 	case errors.Is(err, falclient.ErrInvalidID):
 		return &Error{Code: JobNotFound, Message: "That is not a request_id of fal's.", Action: listAction}
 	case errors.Is(err, falclient.ErrLocked):

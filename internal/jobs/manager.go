@@ -159,7 +159,7 @@ func (m *Manager) Generate(ctx context.Context, req Request, onChange func(Job))
 		return Job{}, context.Cause(ctx)
 	}
 	if !m.opts.KnowsKey {
-		return Job{}, noKey()
+		return Job{}, NoKey()
 	}
 	deadline := time.NewTimer(req.Wait)
 	defer deadline.Stop()

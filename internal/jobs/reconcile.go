@@ -51,7 +51,7 @@ type Reconciled struct {
 // returned with it.
 func (m *Manager) Reconcile(ctx context.Context, history History, since time.Time) ([]Reconciled, error) {
 	if !m.opts.KnowsKey {
-		return nil, noKey()
+		return nil, NoKey()
 	}
 	m.tend()
 	// All at once: an adopted one would move the pages.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -16,9 +18,11 @@ import (
 
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/falsim"
+	"nemotron-mcp/internal/files"
 	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/redact"
 	"nemotron-mcp/internal/transport"
+	"nemotron-mcp/internal/uploads"
 	"nemotron-mcp/tools"
 )
 
@@ -30,7 +34,7 @@ func (brokenLedger) Insert(context.Context, jobs.Job, float64) error { return er
 func start(t *testing.T, setup, script string) *conversation {
 	t.Helper()
 	c := &conversation{t: t, lines: make(chan string, 4096), names: map[string]string{}}
-	cfg := falclient.Config{Key: key, QueueURL: "http://localhost", Transport: simulator(t, script, strings.Contains(setup, "unreachable"))}
+	cfg := falclient.Config{Key: key, QueueURL: "http://localhost", RESTURL: "http://localhost", Transport: simulator(t, script, strings.Contains(setup, "unreachable"))}
 	if strings.Contains(setup, "no-key") {
 		cfg.Key = ""
 	}
@@ -48,7 +52,14 @@ func start(t *testing.T, setup, script string) *conversation {
 		options.MaxCostPerCall = 0.02
 	}
 	manager := jobs.New(fal, ledger, options)
-	srv, err := tools.NewServer(tools.Config{Version: "1.2.3", Jobs: manager, Secrets: secrets, Log: log})
+	folders := tools.NewFolders([]string{project(t)}, log)
+	t.Cleanup(folders.Close)
+	srv, err := tools.NewServer(tools.Config{
+		Version: "1.2.3", Jobs: manager, Folders: folders, Secrets: secrets, Log: log,
+		Uploads: uploads.New(uploads.Config{
+			Storage: fal, Ledger: jobs.NewMemory(), Fetcher: files.NewFetcher("test"), KnowsKey: cfg.Key != "", Log: log,
+		}),
+	})
 	must(t, err)
 
 	inR, inW := io.Pipe()
@@ -72,6 +83,20 @@ func start(t *testing.T, setup, script string) *conversation {
 	t.Cleanup(all.Wait)
 	t.Cleanup(func() { _ = inW.Close() })
 	return c
+}
+
+// project is an allowed folder with a few files.
+func project(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	image, err := os.ReadFile("../../testdata/media/chart.png")
+	must(t, err)
+	for name, content := range map[string][]byte{
+		"build.log": []byte("compiling\nERROR: disk full\n"), "chart.png": image, ".env": []byte("KEY=value\n"),
+	} {
+		must(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
+	}
+	return dir
 }
 
 // simulator is a fal behind pipes.

@@ -1,0 +1,197 @@
+package uploads
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+
+	"nemotron-mcp/internal/files"
+	"nemotron-mcp/internal/jobs"
+)
+
+// Source is what is to be uploaded: opened and judged, and nothing of it sent.
+// It is for one goroutine. The caller closes it.
+type Source struct {
+	Name        string // plain
+	Path        string // to show; empty where it is no file
+	Size        int64  // bytes, 1 or more
+	Kind        files.Kind
+	ContentType string
+	SHA256      string // hex; empty until the bytes were read
+
+	reader  io.ReaderAt
+	changed func() error // nil for bytes in memory
+	close   func() error
+}
+
+// Close lets go of the file.
+func (s *Source) Close() {
+	if s.close != nil {
+		_ = s.close() // was only read
+	}
+}
+
+// File opens a file in the allowed folders.
+func (u *Uploader) File(ctx context.Context, folders *files.Folders, path string, opts Options) (*Source, error) {
+	if err := u.ready(); err != nil {
+		return nil, err
+	}
+	file, err := folders.Open(ctx, path, u.cfg.MaxSize)
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	src := &Source{Name: file.Name(), Path: file.Path(), Size: file.Size(), reader: file, changed: file.Changed, close: file.Close}
+	if err := src.judge(opts, ""); err != nil {
+		src.Close()
+		return nil, failure(ctx, err)
+	}
+	return src, nil
+}
+
+// Base64 decodes base64 or a data URI.
+func (u *Uploader) Base64(text string, opts Options) (*Source, error) {
+	if err := u.ready(); err != nil {
+		return nil, err
+	}
+	data, claimed, err := files.DecodeBase64(text, u.cfg.MaxSize)
+	if err != nil {
+		return nil, failure(context.Background(), err)
+	}
+	if opts.ContentType == "" {
+		opts.ContentType = claimed // the caller's own words too
+	}
+	return bytesSource(data, "", "", opts)
+}
+
+func bytesSource(data []byte, name, hint string, opts Options) (*Source, error) {
+	src := &Source{Name: name, Size: int64(len(data)), reader: bytes.NewReader(data)}
+	if err := src.judge(opts, hint); err != nil {
+		return nil, failure(context.Background(), err)
+	}
+	return src, nil
+}
+
+// ready says whether there is a storage to send to.
+func (u *Uploader) ready() error {
+	switch {
+	case !u.cfg.KnowsKey:
+		return jobs.NoKey()
+	case u.cfg.Storage.StorageURL() == "":
+		return noStorage()
+	}
+	return nil
+}
+
+// judge reads the first bytes and names the source. hint is what a server says
+// that it is, which counts for less than what the caller says.
+func (s *Source) judge(opts Options, hint string) error {
+	if s.Size == 0 {
+		return empty(s.shown())
+	}
+	head := make([]byte, min(s.Size, files.HeadSize))
+	if n, err := s.reader.ReadAt(head, 0); err != nil && !(errors.Is(err, io.EOF) && n == len(head)) {
+		return err
+	}
+	s.Kind = files.Sniff(head)
+	var err error
+	s.ContentType, err = contentType(head, s.Kind, opts.ContentType, hint, s.shown())
+	s.Name = nameFor(opts.Name, s.Name, head)
+	return err
+}
+
+func (s *Source) shown() string {
+	if s.Path != "" {
+		return `"` + s.Path + `"`
+	}
+	return "the content"
+}
+
+// nameFor is the file's name at fal: the caller's, its own, or one by its kind.
+func nameFor(given, own string, head []byte) string {
+	switch {
+	case given != "":
+		return files.PlainName(given)
+	case own != "":
+		return own
+	}
+	return "upload" + files.Extension(head)
+}
+
+// contentType decides what fal is to serve a file as.
+func contentType(head []byte, kind files.Kind, claimed, hint, shown string) (string, error) {
+	found := files.ContentType(head)
+	if claimed == "" {
+		generic := kind == files.KindOther || kind == files.KindText
+		if hinted := plainType(hint); generic && hinted != "" && kind.Matches(hinted) {
+			return hinted, nil
+		}
+		return found, nil
+	}
+	plain := plainType(claimed)
+	if plain == "" {
+		return "", &jobs.Error{
+			Code: jobs.InvalidInput, Message: "content_type: must be a MIME type such as image/png",
+			Action: "Correct it, or leave it out: the content tells. Nothing was sent.",
+		}
+	}
+	if !kind.Matches(plain) {
+		return "", &files.Error{
+			Code: files.CodeInvalid, Message: fmt.Sprintf("%s claims to be %s, and is %s", shown, plain, found),
+			Action: "Send the right file, or leave its content type out.",
+		}
+	}
+	return plain, nil
+}
+
+// maxType bounds a MIME type with its parameters.
+const maxType = 100
+
+// plainType is a MIME type in its usual spelling, or "" where it is none.
+func plainType(raw string) string {
+	kind, params, err := mime.ParseMediaType(raw)
+	if err != nil {
+		return ""
+	}
+	top, sub, found := bytes.Cut([]byte(kind), []byte("/"))
+	plain := mime.FormatMediaType(kind, params)
+	if !found || len(top) == 0 || len(sub) == 0 || len(plain) > maxType {
+		return ""
+	}
+	return plain
+}
+
+// hashStep is how much is read between two looks at the context.
+const hashStep = 1 << 20
+
+// sum reads the source for its hash, once.
+func (s *Source) sum(ctx context.Context) error {
+	if s.SHA256 != "" {
+		return nil
+	}
+	h := sha256.New()
+	all := io.NewSectionReader(s.reader, 0, s.Size)
+	for {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		_, err := io.CopyN(h, all, hashStep)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if s.changed != nil {
+		if err := s.changed(); err != nil {
+			return err
+		}
+	}
+	s.SHA256 = hex.EncodeToString(h.Sum(nil))
+	return nil
+}

@@ -1,0 +1,129 @@
+package tools
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/mark3labs/mcp-go/server"
+	"github.com/rs/zerolog"
+
+	"nemotron-mcp/internal/files"
+)
+
+// Folders are where calls may read files: the operator's folders, and for a
+// session whose client offers roots, these too. Nothing is opened before the
+// first call that names a file. It is safe for concurrent use.
+type Folders struct {
+	operator []string
+	log      zerolog.Logger
+
+	mu       sync.Mutex
+	closed   bool
+	common   *allowed            // of sessions without roots
+	sessions map[string]*allowed // of those with roots, by session id
+}
+
+// allowed is what is open for one session, or for all that have no roots.
+type allowed struct {
+	folders files.Folders
+	roots   []string // URIs, as the client gave them last
+	settled bool     // all folders could be opened
+	told    bool     // which ones could not
+}
+
+// NewFolders makes the Folders of an operator's paths.
+func NewFolders(operator []string, log zerolog.Logger) *Folders {
+	return &Folders{operator: operator, log: log, sessions: map[string]*allowed{}}
+}
+
+// Close lets go of what is open. Calls under way end with what they have.
+func (f *Folders) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	if f.common != nil {
+		f.common.folders.Close()
+	}
+	for id := range f.sessions {
+		f.forget(id)
+	}
+}
+
+// drop lets go of a session's folders.
+func (f *Folders) drop(session string) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(session)
+}
+
+// forget is drop. f.mu is held.
+func (f *Folders) forget(session string) {
+	if a := f.sessions[session]; a != nil {
+		a.folders.Close()
+		delete(f.sessions, session)
+	}
+}
+
+// of gives the folders in which a call may read. Roots that can't be asked for
+// are none.
+func (f *Folders) of(ctx context.Context) *files.Folders {
+	session := server.ClientSessionFromContext(ctx)
+	var roots []string
+	if lister, ok := session.(RootLister); ok {
+		var err error
+		if roots, err = lister.Roots(ctx); err != nil {
+			f.log.Warn().Err(err).Msg("the client's roots are not known")
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return new(files.Folders)
+	}
+	a := f.common
+	if len(roots) > 0 {
+		a = f.sessions[session.SessionID()]
+	}
+	if a == nil {
+		a = new(allowed)
+		if len(roots) == 0 {
+			f.common = a
+		} else {
+			f.sessions[session.SessionID()] = a
+		}
+	}
+	if !a.settled || !slices.Equal(a.roots, roots) {
+		f.open(a, roots)
+	}
+	return &a.folders
+}
+
+// open allows the operator's folders and the roots' ones, and tells of those that
+// it refuses. One that is not there yet may come. f.mu is held.
+func (f *Folders) open(a *allowed, roots []string) {
+	if !slices.Equal(a.roots, roots) {
+		a.told = false
+	}
+	log := f.log
+	if a.told {
+		log = zerolog.Nop()
+	}
+	var paths []string
+	for _, root := range roots {
+		path, err := files.PathOfURI(root)
+		if err != nil {
+			log.Warn().Err(err).Msg("a root of the client's is not allowed")
+			continue
+		}
+		paths = append(paths, path)
+	}
+	refused := a.folders.Set(f.operator, paths)
+	a.roots, a.settled, a.told = roots, len(refused) == 0, true
+	for _, r := range refused {
+		log.Warn().Str("folder", r.Folder).Msg("not allowed: it " + r.Reason)
+	}
+}
