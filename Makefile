@@ -12,13 +12,19 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test race lint fuzz golden bench chaos compat cover docs clean
+.PHONY: help build cross demo test race lint fuzz golden bench chaos compat cover clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/nemotron-mcp
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
+
+cross: ## Build for Linux, macOS and Windows on amd64 and arm64, into bin/
+	@for os in linux darwin windows; do for arch in amd64 arm64; do \
+		suffix=""; [ $$os = windows ] && suffix=.exe; echo "$$os/$$arch"; \
+		GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags '$(LDFLAGS)' -o bin/nemotron-mcp-$$os-$$arch$$suffix . || exit 1; \
+	done; done
 
 demo: build ## Delegate a prompt end to end: on the simulator, or on fal where FAL_KEY is set
 	./$(BIN) demo

@@ -3,6 +3,7 @@
 package main
 
 import (
+	_ "embed"
 	"os"
 
 	"nemotron-mcp/internal/app"
@@ -11,6 +12,11 @@ import (
 // version is set by the release build.
 var version = ""
 
+// sampleImage is what the demo asks about.
+//
+//go:embed testdata/media/chart.png
+var sampleImage []byte
+
 func main() {
-	os.Exit(app.Main(version, os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(app.Main(app.Build{Version: version, SampleImage: sampleImage}, os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }

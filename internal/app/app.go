@@ -79,8 +79,10 @@ type session struct {
 	Streams
 	opts    *Options
 	version string
-	ctx     context.Context // ends at SIGINT, SIGTERM or SIGHUP
-	endedAt atomic.Int64    // when it did, in Unix nanoseconds
+	// sampleImage is a PNG that the demo asks about.
+	sampleImage []byte
+	ctx         context.Context // ends at SIGINT, SIGTERM or SIGHUP
+	endedAt     atomic.Int64    // when it did, in Unix nanoseconds
 }
 
 // ended is when a signal came; the zero time where none did.
@@ -94,9 +96,15 @@ func (s *session) ended() time.Time {
 // errReported ends a command whose failure has been told already.
 var errReported = errors.New("reported")
 
+// Build is what the program was built with.
+type Build struct {
+	Version     string // empty: that of the module
+	SampleImage []byte // a PNG, for the demo
+}
+
 // Main runs the command that args name and returns the exit code: 0, 1 for a
 // command that failed, 2 for a command line or a configuration that is wrong.
-func Main(version string, args []string, streams Streams) int {
+func Main(build Build, args []string, streams Streams) int {
 	dropEmpty(os.Environ())
 	command, opts, err := parse(args, streams)
 	if err != nil {
@@ -108,7 +116,7 @@ func Main(version string, args []string, streams Streams) int {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	s := &session{Streams: streams, opts: opts, version: buildVersion(version), ctx: ctx}
+	s := &session{Streams: streams, opts: opts, version: buildVersion(build.Version), sampleImage: build.SampleImage, ctx: ctx}
 	// The first signal ends the work in order, the second one at once.
 	context.AfterFunc(ctx, func() { s.endedAt.Store(time.Now().UnixNano()); stop() })
 

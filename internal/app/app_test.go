@@ -1,9 +1,13 @@
 package app_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"image"
+	"image/png"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,8 +26,17 @@ const childEnv = "NEMOTRON_MCP_TEST_CHILD"
 // under the race detector.
 const noRaceSleep = "atexit_sleep_ms=0"
 
+// samplePNG is a small image.
+func samplePNG() []byte {
+	var sample bytes.Buffer
+	if err := png.Encode(&sample, image.NewGray(image.Rect(0, 0, 8, 8))); err != nil {
+		panic(err)
+	}
+	return sample.Bytes()
+}
+
 func main() {
-	os.Exit(app.Main("v0.0.0-test", os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+	os.Exit(app.Main(app.Build{Version: "v0.0.0-test", SampleImage: samplePNG()}, os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
 func TestMain(m *testing.M) {
@@ -73,6 +86,18 @@ func requestID(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0], taken[len(taken)-1].RequestID)
 }
 
+// png FILE: makes a small image.
+func makePNG(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), samplePNG(), 0o600))
+}
+
+// uploaded N: fal's storage has taken that many files.
+func uploaded(ts *testscript.TestScript, _ bool, args []string) {
+	if got := strconv.Itoa(simulatorOf(ts).Stats().Uploads); got != args[0] {
+		ts.Fatalf("%s uploads, want %s", got, args[0])
+	}
+}
+
 // ledgerid VARIABLE FILE: the ledger's id of the first job in a list.
 func ledgerID(ts *testscript.TestScript, _ bool, args []string) {
 	var rows []struct{ ID string }
@@ -108,7 +133,7 @@ func noKey(ts *testscript.TestScript, _ bool, args []string) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey, "uploaded": uploaded, "png": makePNG},
 		Setup: func(env *testscript.Env) error {
 			sim := falsim.New(falsim.Script{Output: "The answer."})
 			url, err := sim.Start()
@@ -118,6 +143,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(func() { _ = sim.Close() })
 			env.Setenv("FAL_QUEUE_URL", url) // never fal itself
 			env.Setenv("FAL_PLATFORM_URL", sim.PlatformURL())
+			env.Setenv("FAL_REST_URL", sim.RESTURL())
 			env.Values[simulator] = sim
 			env.Setenv("NEMOTRON_MCP_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			env.Setenv("GORACE", noRaceSleep)

@@ -184,6 +184,9 @@ func (h *house) facts(job jobs.Job) [][]string {
 	}
 	add("prompt", job.Preview)
 	add("input", strconv.Itoa(job.InputSize)+" bytes")
+	for _, a := range job.Attachments {
+		add(a.Field, strings.TrimSpace(fmt.Sprintf("%s %s", a.Path, attached(a))))
+	}
 	if job.Usage != nil {
 		add("tokens", fmt.Sprintf("%d in, %d out", job.Usage.InputTokens, job.Usage.OutputTokens))
 		add("cost", "about "+dollars(job.CostUSD))
@@ -202,6 +205,18 @@ func (h *house) facts(job jobs.Job) [][]string {
 		add("output", "not kept: it was delivered, and the ledger keeps metadata only")
 	}
 	return lines
+}
+
+// attached is what is known of a file beside its path.
+func attached(a jobs.Attachment) string {
+	if a.Size == 0 {
+		return "(fetched by fal)"
+	}
+	facts := fmt.Sprintf("%d bytes, sha256 %s", a.Size, a.SHA256)
+	if a.ContentType != "" {
+		facts = a.ContentType + ", " + facts
+	}
+	return "(" + facts + ")"
 }
 
 type jobsCancelCommand struct {

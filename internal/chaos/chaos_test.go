@@ -19,7 +19,7 @@ const childEnv = "CHAOS_TEST_CHILD"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(childEnv) != "" {
-		os.Exit(app.Main("v0.0.0-test", os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
+		os.Exit(app.Main(app.Build{Version: "v0.0.0-test"}, os.Args[1:], app.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -136,10 +136,11 @@ func validate(endpoint string, in input, fetch func(*url.URL) (*found, bool)) (*
 
 func tokens(n int) int { return (n + 3) / 4 }
 
-// run gives the outcome of a valid input.
-func (p *plan) run(in input) outcome {
+// run gives the outcome of a valid input; media is nil where nobody looked at
+// any.
+func (p *plan) run(in input, media *Media) outcome {
 	prompt := in.text("prompt")
-	text := p.answerText(prompt)
+	text := p.answerText(prompt, media)
 	if in.text("reasoning_mode") == "think" {
 		trace := p.Reasoning
 		if trace == "" {
@@ -175,10 +176,14 @@ func (p *plan) run(in input) outcome {
 	}
 }
 
-func (p *plan) answerText(prompt string) string {
+func (p *plan) answerText(prompt string, media *Media) string {
 	text := p.Output
 	if text == "" {
-		text = "[simulated] This is fal's simulator, no model was asked. The prompt begins: " + firstWords(prompt, 12)
+		text = "[simulated] This is fal's simulator, no model was asked. "
+		if media != nil {
+			text += fmt.Sprintf("With the prompt came %s of %d bytes. ", media.Kind, media.Size)
+		}
+		text += "The prompt begins: " + firstWords(prompt, 12)
 	}
 	if p.OutputTokens > 0 && text != "" {
 		want := p.OutputTokens * 4

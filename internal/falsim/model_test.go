@@ -123,7 +123,7 @@ func TestTokensPerSecond(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := p.run(input{"prompt": json.RawMessage(`"p"`)})
+	o := p.run(input{"prompt": json.RawMessage(`"p"`)}, nil)
 	if got := p.runTime(o); got != 2*time.Second {
 		t.Errorf("100 tokens at 50 a second take %v", got)
 	}

@@ -214,7 +214,7 @@ func (s *Server) prepare(j *job, p *plan, c *call) bool {
 		j.outcome = refused(faults)
 		return false
 	}
-	j.outcome = p.run(c.input)
+	j.outcome = p.run(c.input, media)
 	return true
 }
 
