@@ -21,6 +21,10 @@
 // few hundred refusals unread, reading stops until it reads again. The end of
 // the input is not seen meanwhile, but that of Serve's context is.
 //
+// Where the host declares roots at initialize, a tool can ask for them through
+// its session, a tools.RootLister. It is the only request that is sent to the
+// host; the answer is remembered until notifications/roots/list_changed.
+//
 // Notifications and initialize are handled by the reader itself, in their
 // order, so a handler or a hook of theirs must not block.
 //

@@ -141,8 +141,8 @@ func (f *fields) check(repeated string) (envelope, *fault) {
 // response returns what can't be told apart without an id: it answers nothing.
 func (f *fields) response(repeated string) envelope {
 	e := envelope{response: true}
-	version, ok := parseString(f.version)
-	if repeated != "" || !ok || version != mcp.JSONRPC_VERSION || f.id == nil || f.result != nil && f.fault != nil {
+	version, _ := parseString(f.version)
+	if repeated != "" || version != mcp.JSONRPC_VERSION || f.id == nil || f.result != nil && f.fault != nil {
 		return e
 	}
 	id, ok := parseID(f.id)

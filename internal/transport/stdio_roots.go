@@ -183,7 +183,6 @@ func (r *hostRoots) end(cause error) {
 	if r.ended == nil {
 		r.ended = cause
 	}
-	r.cancels = nil
 	for _, q := range r.open {
 		r.settle(q, nil, r.ended)
 	}
@@ -192,11 +191,8 @@ func (r *hostRoots) end(cause error) {
 // answer takes a response of the host; false where nothing was asked under its
 // id.
 func (r *hostRoots) answer(e *envelope) bool {
-	if !e.id.key.isText {
-		return false
-	}
 	r.mu.Lock()
-	q := r.open[e.id.key.text]
+	q := r.open[e.id.key.text] // empty for a number
 	// The ids can be guessed, so one may come before the question.
 	asked := q != nil && q.sent
 	r.mu.Unlock()
