@@ -195,8 +195,25 @@ func newUploadTransport() *http.Transport {
 	t.Protocols = new(http.Protocols)
 	t.Protocols.SetHTTP1(true)
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 64, 16
+	// What is written at once, and what a TLS record is cut from.
+	t.WriteBufferSize = uploadWrite
+	dial := t.DialContext
+	t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return buffered{conn}, nil
+	}
 	return t
 }
+
+// uploadWrite is how much of an upload is handed to the network at once.
+const uploadWrite = 256 << 10
+
+// buffered hides a connection's ReadFrom, which goes around net/http's buffer
+// and writes 32 KiB at once.
+type buffered struct{ net.Conn }
 
 // sideURL reads the base URL of an API beside the queue; nil for none.
 func sideURL(raw, fals string, queue *url.URL) (*url.URL, error) {

@@ -19,9 +19,8 @@ import (
 // baselines are the programs that the server is compared with, and one that
 // uploads, each a mode of this one.
 var baselines = map[string]func() error{
-	"bare":          func() error { return bare(os.Stdin, os.Stdout, os.Getenv("FAL_QUEUE_URL")) },
-	"mcp-go":        mcpGo,
-	"upload-client": func() error { return uploadClient(os.Stdin, os.Stdout, os.Getenv("FAL_REST_URL")) },
+	"bare":   func() error { return bare(os.Stdin, os.Stdout, os.Getenv("FAL_QUEUE_URL")) },
+	"mcp-go": mcpGo,
 }
 
 // mcpGo is mcp-go with one tool on its own stdio server.

@@ -158,12 +158,15 @@ func (p *peer) generate(prompt string) error {
 
 // rss is the process's resident memory in KiB, 0 where the system does not
 // tell it in /proc.
-func (p *peer) rss() float64 {
+func (p *peer) rss() float64 { return p.memory("VmRSS:") }
+
+// memory is a figure in KiB of the process's.
+func (p *peer) memory(field string) float64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
-	return statusField(string(b), "VmRSS:")
+	return statusField(string(b), field)
 }
 
 // statusField finds a figure in the text of /proc/…/status.

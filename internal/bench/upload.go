@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/falsim"
 )
 
@@ -58,7 +55,7 @@ func (b *bench) upload() error {
 func (b *bench) uploadTo(sink, url, curl, file string, size int64) error {
 	var ours, theirs, ratios, memory []float64
 	for range b.times(5) {
-		o, kib, err := uploadOnce(url, file)
+		o, kib, err := b.uploadOnce(url, file)
 		if err != nil {
 			return err
 		}
@@ -124,74 +121,26 @@ func sparse(name string, size int64) error {
 	return errors.Join(f.Truncate(size), f.Close())
 }
 
-// uploadOnce returns how long an upload took in a process of its own, and its
-// peak memory above idle in KiB, 0 where the system does not tell.
-func uploadOnce(url, file string) (took time.Duration, kib float64, err error) {
-	self, err := os.Executable()
+// uploadOnce returns how long the server's upload_file takes, and its peak
+// memory above idle in KiB, 0 where the system does not tell.
+func (b *bench) uploadOnce(url, file string) (took time.Duration, kib float64, err error) {
+	p, err := startPeer(b.binary, []string{"serve"}, "FAL_KEY=bench-key-0123456789", "FAL_QUEUE_URL="+url, "FAL_REST_URL="+url,
+		"NEMOTRON_MCP_LOG_LEVEL=error", "NEMOTRON_MCP_STORE=memory", "NEMOTRON_MCP_ALLOW_DIR="+filepath.Dir(file))
 	if err != nil {
 		return 0, 0, err
 	}
-	cmd := exec.Command(self, "upload-client")
-	cmd.Env = append(environ(), "FAL_REST_URL="+url)
-	cmd.Stdin, cmd.Stderr = strings.NewReader(file+"\n"), os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
+	defer p.kill()
+	if err := p.handshake(); err != nil {
 		return 0, 0, err
 	}
-	var told clientReport
-	if err := json.Unmarshal(out, &told); err != nil {
+	if _, err := p.request("tools/list", map[string]any{}); err != nil {
 		return 0, 0, err
 	}
-	return told.Took, told.PeakKiB - told.IdleKiB, nil
-}
-
-type clientReport struct {
-	Took             time.Duration
-	IdleKiB, PeakKiB float64
-}
-
-// uploadClient is a mode of this program: it uploads the file whose name it
-// reads, and reports.
-func uploadClient(in io.Reader, out io.Writer, restURL string) error {
-	client, err := falclient.New(falclient.Config{Key: "bench-key-0123456789", QueueURL: restURL, RESTURL: restURL})
-	if err != nil {
-		return err
+	idle, began := p.memory("VmRSS:"), time.Now()
+	if _, err := p.call("upload_file", map[string]any{"path": file}); err != nil {
+		return 0, 0, err
 	}
-	defer client.Close()
-	name, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(strings.TrimSuffix(name, "\n"))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	report := clientReport{IdleKiB: ownMemory("VmRSS:")}
-	began := time.Now()
-	done, err := client.Upload(context.Background(), falclient.UploadSource{Reader: f, Size: info.Size()},
-		falclient.UploadOptions{FileName: "bench.bin", Progress: func(int64) {}})
-	if err != nil {
-		return err
-	}
-	report.Took, report.PeakKiB = time.Since(began), ownMemory("VmHWM:")
-	if done.SHA256 == "" {
-		return errors.New("no sum")
-	}
-	return json.NewEncoder(out).Encode(report)
-}
-
-// ownMemory reads a figure in KiB of this process, 0 where there is no /proc.
-func ownMemory(field string) float64 {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	return statusField(string(b), field)
+	return time.Since(began), p.memory("VmHWM:") - idle, nil
 }
 
 // curlOnce returns how long curl takes for a PUT of the file.

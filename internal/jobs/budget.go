@@ -43,6 +43,13 @@ func (m *Manager) overCap(ctx context.Context, worst float64) error {
 	if err := m.overCallCap(worst); err != nil {
 		return err
 	}
+	most := m.opts.MaxCostPerDay
+	if most == 0 {
+		if _, err := m.ledger.Spent(ctx, "", time.Now()); err != nil {
+			return ledgerFailure("read, so nothing was submitted", err)
+		}
+		return nil
+	}
 	today, err := m.ledger.Usage(ctx, time.Now())
 	if err != nil {
 		return ledgerFailure("read, so nothing was submitted", err)
@@ -51,7 +58,7 @@ func (m *Manager) overCap(ctx context.Context, worst float64) error {
 	for _, row := range today {
 		spent += row.CountedUSD
 	}
-	if most := m.opts.MaxCostPerDay; most > 0 && nano(spent+worst) > nano(most) {
+	if nano(spent+worst) > nano(most) {
 		return overDayCap(worst, spent, most, time.Now())
 	}
 	return nil

@@ -57,7 +57,7 @@ type rig struct {
 // setup is what a test wants to be different.
 type setup struct {
 	manyCallers bool
-	NoKey       bool
+	noKey       bool
 	prices      Prices
 	submit      falclient.SubmitOptions
 	fal         Fal // instead of the simulator
@@ -83,7 +83,7 @@ func openRig(ctx context.Context, t tester, script falsim.Script, s setup) *rig 
 		s.prices = DefaultPrices()
 	}
 	r.m = New(fal, r.ledger, Options{
-		Prices: s.prices, Submit: s.submit, KnowsKey: !s.NoKey, OneCaller: !s.manyCallers, Log: zerolog.New(r.log),
+		Prices: s.prices, Submit: s.submit, KnowsKey: !s.noKey, OneCaller: !s.manyCallers, Log: zerolog.New(r.log),
 	})
 	return r
 }
@@ -114,7 +114,7 @@ func (r *rig) connect(s setup) *falclient.Client {
 		}
 	}}
 	key := secretKey
-	if s.NoKey {
+	if s.noKey {
 		key = ""
 	}
 	client, err := falclient.New(falclient.Config{Key: key, QueueURL: "http://127.0.0.1", Transport: tr})

@@ -93,7 +93,7 @@ func TestHandedBackJobIsFoundThoughItsRowIsStale(t *testing.T) {
 
 func TestNoKey(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		r := newRig(t, falsim.Script{}, setup{NoKey: true})
+		r := newRig(t, falsim.Script{}, setup{noKey: true})
 		_, err := r.m.Generate(t.Context(), prompt("p", time.Minute), nil)
 		if code(err) != AuthFailed || !strings.Contains(err.(*Error).Action, "FAL_KEY") {
 			t.Errorf("Generate: %v", err)
