@@ -94,6 +94,7 @@ func TestStorageFailures(t *testing.T) {
 					t.Errorf("%+v, %d remembered, %d flights", r.sim.Stats(), r.ledger.keeps(), len(r.flights))
 				}
 				r.sim.SetScript(falsim.Script{})
+				f.give = always([]byte("hello"), "")
 				up, err := r.FromURL(t.Context(), address, Options{})
 				must(t, err)
 				r.stored(up)

@@ -181,7 +181,7 @@ func TestDownloadsThatFail(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			f := &fetcher{give: tc.give, lawless: tc.lawless}
-			r := newRig(t, rigOptions{fetcher: f, maxSize: 20 << 20})
+			r := newRig(t, rigOptions{fetcher: f, maxSize: 12 << 20})
 			_, err := r.FromURL(t.Context(), address, tc.opts)
 			fault := wantFault(t, err, tc.code, tc.part)
 			if strings.Contains(fault.Message+fault.Action, "secret") || fault.Retryable {
