@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"strings"
 
 	"nemotron-mcp/internal/files"
 	"nemotron-mcp/internal/jobs"
@@ -126,11 +127,14 @@ func nameFor(given, own string, head []byte) string {
 func contentType(head []byte, kind files.Kind, claimed, hint, shown string) (string, error) {
 	found := files.ContentType(head)
 	if claimed == "" {
+		hinted := plainType(hint)
+		media, _, _ := strings.Cut(hinted, ";")
 		generic := kind == files.KindOther || kind == files.KindText
-		if hinted := plainType(hint); generic && hinted != "" && kind.Matches(hinted) {
-			return hinted, nil
+		// Servers say octet-stream of whatever they do not know.
+		if !generic || hinted == "" || strings.HasSuffix(media, "/octet-stream") || !kind.Matches(hinted) {
+			return found, nil
 		}
-		return found, nil
+		return hinted, nil
 	}
 	plain := plainType(claimed)
 	if plain == "" {

@@ -36,6 +36,8 @@ func TestContentType(t *testing.T) {
 		{"the server is wrong of text", text, "", "image/png", plain},
 		{"the server is finer of text", text, "", "text/CSV;charset=utf-8", "text/csv; charset=utf-8"},
 		{"the server is finer of others", other, "", "application/x-thing", "application/x-thing"},
+		{"the server says nothing of text", text, "", "application/octet-stream", plain},
+		{"the server says nothing of others", pdf, "", "binary/octet-stream; charset=utf-8", "application/pdf"},
 		{"the server talks nonsense", text, "", "text/\r\nX: y", plain},
 		{"the server talks long", text, "", "text/plain; a=" + strings.Repeat("b", 1000), plain},
 		{"the claim counts, not the server", text, "text/x-go", "text/html", "text/x-go"},
