@@ -158,6 +158,12 @@ func TestWithoutAKeyOrAStorage(t *testing.T) {
 			if f.fetched.Load() != 0 {
 				t.Error("fetched")
 			}
+			m, err := r.Medium(t.Context(), r.folders, "image_url", "data:;base64,"+base64Of(pngOf(t, 3, 2)))
+			if tc.o.noKey {
+				wantFault(t, err, tc.code, tc.part)
+			} else if err != nil || !strings.HasPrefix(m.URL, "data:image/png;base64,") {
+				t.Errorf("a small data URI needs no storage: %+v, %v", m, err)
+			}
 			// What fal fetches needs neither here.
 			if m := r.medium("image_url", "https://example.com/a.png"); m.URL == "" {
 				t.Error("no URL")

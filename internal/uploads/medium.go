@@ -57,7 +57,7 @@ func (u *Uploader) medium(ctx context.Context, folders *files.Folders, field, va
 	var err error
 	switch {
 	case isDataURI(value):
-		m.source, err = u.Base64(value, Options{})
+		m.source, err = u.decode(value, Options{})
 	case strings.Contains(value, "://"):
 		m.Attachment.Path, err = u.hostOf(value)
 		m.URL = value
@@ -72,10 +72,14 @@ func (u *Uploader) medium(ctx context.Context, folders *files.Folders, field, va
 		m.Close()
 		return nil, failure(ctx, err)
 	}
-	if isDataURI(value) && len(value) <= smallURI {
-		if m.URL, err = m.source.dataURI(ctx); err != nil {
-			return nil, failure(ctx, err)
-		}
+	switch {
+	case isDataURI(value) && len(value) <= smallURI:
+		m.URL, err = m.source.dataURI(ctx)
+	case isDataURI(value):
+		err = u.ready()
+	}
+	if err != nil {
+		return nil, failure(ctx, err)
 	}
 	m.attach()
 	return m, nil

@@ -59,6 +59,14 @@ func (u *Uploader) Base64(text string, opts Options) (*Source, error) {
 	if err := u.ready(); err != nil {
 		return nil, err
 	}
+	return u.decode(text, opts)
+}
+
+// decode is Base64 of what may need no storage.
+func (u *Uploader) decode(text string, opts Options) (*Source, error) {
+	if !u.cfg.KnowsKey {
+		return nil, jobs.NoKey()
+	}
 	data, claimed, err := files.DecodeBase64(text, u.cfg.MaxSize)
 	if err != nil {
 		return nil, failure(context.Background(), err)
