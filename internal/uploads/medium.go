@@ -12,8 +12,8 @@ import (
 	"nemotron-mcp/internal/jobs"
 )
 
-// smallURI is the longest data URI that goes to fal as it is, in bytes: fal
-// wants no more than a few KB.
+// smallURI is the longest data URI that goes to fal, in bytes: fal wants no more
+// than a few KB.
 const smallURI = 8 << 10
 
 // mediaKinds are what each field of nemotron_generate takes.
@@ -72,10 +72,13 @@ func (u *Uploader) medium(ctx context.Context, folders *files.Folders, field, va
 		m.Close()
 		return nil, failure(ctx, err)
 	}
+	// One type for one kind, whatever was claimed: the model and the ledger go by it.
+	m.source.ContentType = string(m.source.Kind)
 	switch {
-	case isDataURI(value) && len(value) <= smallURI:
+	case !isDataURI(value):
+	case m.source.uriLength() <= smallURI:
 		m.URL, err = m.source.dataURI(ctx)
-	case isDataURI(value):
+	default:
 		err = u.ready()
 	}
 	if err != nil {
@@ -124,6 +127,11 @@ func (m *Medium) attach() {
 	a.Path, a.ContentType, a.Size, a.SHA256 = m.source.Path, m.source.ContentType, m.source.Size, m.source.SHA256
 }
 
+func (s *Source) uriHead() string { return "data:" + s.ContentType + ";base64," }
+
+// uriLength is that of dataURI.
+func (s *Source) uriLength() int64 { return int64(len(s.uriHead())) + (s.Size+2)/3*4 }
+
 // dataURI writes a small source in one spelling, whatever it came in.
 func (s *Source) dataURI(ctx context.Context) (string, error) {
 	if err := s.sum(ctx); err != nil {
@@ -133,7 +141,7 @@ func (s *Source) dataURI(ctx context.Context) (string, error) {
 	if _, err := io.ReadFull(io.NewSectionReader(s.reader, 0, s.Size), data); err != nil {
 		return "", err
 	}
-	return "data:" + s.ContentType + ";base64," + base64.StdEncoding.EncodeToString(data), nil
+	return s.uriHead() + base64.StdEncoding.EncodeToString(data), nil
 }
 
 // Find looks for the medium among what was uploaded before, so that Attachment

@@ -3,6 +3,7 @@ package uploads
 import (
 	"bytes"
 	"encoding/base64"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -181,6 +182,11 @@ func TestASmallDataURIIsPassedOn(t *testing.T) {
 		"no claim":      "data:;base64," + base64Of(data),
 		"with escapes":  "data:image/jpeg;base64," + strings.ReplaceAll(base64Of(data), "+", "%2B"),
 		"spaces inside": "data: image/jpeg ; base64 ," + base64Of(data),
+		"another claim": "data:image/jpg;base64," + base64Of(data),
+		"a parameter":   "data:image/jpeg;a=b;base64," + base64Of(data),
+		"a vague claim": "data:application/octet-stream;base64," + base64Of(data),
+		"much space":    "data:;base64," + base64Of(data) + strings.Repeat(" ", smallURI),
+		"all escaped":   "data:image/jpeg;base64," + strings.Repeat("%20", smallURI) + base64Of(data),
 	} {
 		m := r.medium("image_url", value)
 		must(t, m.Find(t.Context(), r.Uploader, Options{}))
@@ -193,6 +199,30 @@ func TestASmallDataURIIsPassedOn(t *testing.T) {
 		}
 	}
 	r.wantSilence()
+}
+
+// The limit is that of what fal is given, not of the caller's spelling.
+func TestTheLargestSmallDataURI(t *testing.T) {
+	t.Parallel()
+	head := "data:audio/wav;base64,"
+	most := (smallURI - len(head)) / 4 * 3
+	for name, spell := range map[string]func([]byte) string{
+		"base64":   func(b []byte) string { return head + base64Of(b) },
+		"as it is": func(b []byte) string { return "data:audio/wav," + url.PathEscape(string(b)) },
+	} {
+		for size, passed := range map[int]bool{most: true, most + 1: false} {
+			r := newRig(t, rigOptions{})
+			content := append(wavOf(8000, 8000)[:100], bytes.Repeat([]byte("a"), size-100)...)
+			m := r.medium("audio_url", spell(content))
+			if (m.URL != "") != passed || len(m.URL) > smallURI || m.Attachment.Size != int64(size) {
+				t.Errorf("%s of %d bytes: %d characters are passed on", name, size, len(m.URL))
+			}
+			must(t, m.Place(t.Context(), r.Uploader, Options{}))
+			if sent := r.sim.Stats().Uploads == 1; sent == passed || m.URL == "" {
+				t.Errorf("%s of %d bytes: sent %v", name, size, sent)
+			}
+		}
+	}
 }
 
 func TestAMediumIsUploaded(t *testing.T) {
