@@ -169,9 +169,9 @@ func plainType(raw string) string {
 	if err != nil {
 		return ""
 	}
-	top, sub, found := bytes.Cut([]byte(kind), []byte("/"))
+	top, sub, found := strings.Cut(kind, "/")
 	plain := mime.FormatMediaType(kind, params)
-	if !found || len(top) == 0 || len(sub) == 0 || len(plain) > maxType {
+	if !found || top == "" || sub == "" || strings.Contains(kind, "*") || len(plain) > maxType {
 		return ""
 	}
 	return plain

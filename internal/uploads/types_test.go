@@ -44,6 +44,8 @@ func TestContentType(t *testing.T) {
 		{"a claim with a line's end", text, "text/plain\r\nX-Evil: 1", "", "INVALID_INPUT"},
 		{"a claim with a line's end in a parameter", text, "text/plain; a=\"b\r\nX-Evil: 1\"", "", "INVALID_INPUT"},
 		{"a claim without a slash", text, "text", "", "INVALID_INPUT"},
+		{"a claim of many", text, "text/*", "", "INVALID_INPUT"},
+		{"a claim of all", other, "*/*", "", "INVALID_INPUT"},
 		{"a claim without a top", text, "/plain", "", "INVALID_INPUT"},
 		{"a claim without a sub", text, "text/", "", "INVALID_INPUT"},
 		{"a claim of two", text, "text/a/b", "", "INVALID_INPUT"},
