@@ -71,6 +71,9 @@ func (u *Uploader) decode(text string, opts Options) (*Source, error) {
 	if err != nil {
 		return nil, failure(context.Background(), err)
 	}
+	if strings.HasPrefix(claimed, ";") {
+		claimed = "text/plain" + claimed // RFC 2397
+	}
 	if opts.ContentType == "" {
 		opts.ContentType = claimed // the caller's own words too
 	}

@@ -104,6 +104,8 @@ func TestDataURIClaims(t *testing.T) {
 	for _, tc := range []struct{ name, uri, claim, want string }{
 		{"no claim", "data:,hello", "", "text/plain; charset=utf-8"},
 		{"a claim", "data:text/markdown,hello", "", "text/markdown"},
+		{"a claim of parameters alone", "data:;charset=utf-8,hello", "", "text/plain; charset=utf-8"},
+		{"a broken parameter", "data:;charset,hello", "", "INVALID_INPUT"},
 		{"the caller's own counts", "data:text/markdown,hello", "text/x-go", "text/x-go"},
 		{"text that claims to be a picture", "data:image/png;base64,aGVsbG8=", "", "FILE_INVALID"},
 		{"nonsense", "data:nonsense;base64,aGVsbG8=", "", "INVALID_INPUT"},
