@@ -62,9 +62,10 @@ func failure(ctx context.Context, err error) error {
 		return &jobs.Error{Code: jobs.FileInvalid, Message: "fal's storage takes no file of this size.", Action: "Name a smaller file."}
 	}
 	told := *jobs.UpstreamFailure(err)
-	if told.Code == jobs.JobNotFound || told.Code == jobs.InvalidInput {
-		// There is no job, and no argument that fal could name.
-		told.Code, told.Action = jobs.UpstreamInvalid, "The operator should check FAL_REST_URL (--rest-url) and that this server is up to date."
+	if told.Code == jobs.JobNotFound || told.Code == jobs.InvalidInput || errors.Is(err, falclient.ErrForeignURL) {
+		// There is no job, and no argument that fal could name; and whoever names a
+		// foreign URL will do so again.
+		told.Code, told.Retryable, told.Action = jobs.UpstreamInvalid, false, "The operator should check FAL_REST_URL (--rest-url) and that this server is up to date."
 	}
 	return &told
 }

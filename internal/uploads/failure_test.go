@@ -54,6 +54,14 @@ func TestStorageFailures(t *testing.T) {
 			falsim.Fault{Step: falsim.StepInitiate, Kind: falsim.Respond, Status: 200, Headers: page, Body: "<html>"},
 			jobs.UpstreamInvalid, true, "proxy",
 		},
+		{
+			"initiate foreign",
+			falsim.Fault{
+				Step: falsim.StepInitiate, Kind: falsim.Respond, Status: 200,
+				Body: `{"upload_url":"https://evil.example/a?Signature=x","file_url":"https://v3.fal.media/a"}`,
+			},
+			jobs.UpstreamInvalid, false, restURL,
+		},
 		{"initiate null", falsim.Fault{Step: falsim.StepInitiate, Kind: falsim.NullBody}, jobs.UpstreamInvalid, true, "proxy"},
 		{"initiate cut", falsim.Fault{Step: falsim.StepInitiate, Kind: falsim.TruncateBody}, jobs.UpstreamInvalid, true, "proxy"},
 		{"initiate reset", falsim.Fault{Step: falsim.StepInitiate, Kind: falsim.ResetAfterRead}, jobs.UpstreamUnavailable, true, "Try again in a minute."},
