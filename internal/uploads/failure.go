@@ -62,9 +62,9 @@ func failure(ctx context.Context, err error) error {
 		return &jobs.Error{Code: jobs.FileInvalid, Message: "fal's storage takes no file of this size.", Action: "Name a smaller file."}
 	}
 	told := *jobs.UpstreamFailure(err)
-	if told.Code == jobs.JobNotFound || told.Code == jobs.InvalidInput || errors.Is(err, falclient.ErrForeignURL) {
+	if told.Code == jobs.JobNotFound || told.Code == jobs.InvalidInput || errors.Is(err, falclient.ErrForeignURL) || errors.Is(err, falclient.ErrRedirected) {
 		// There is no job, and no argument that fal could name; and whoever names a
-		// foreign URL will do so again.
+		// foreign URL, or redirects, will do so again.
 		told.Code, told.Retryable, told.Action = jobs.UpstreamInvalid, false, "The operator should check FAL_REST_URL (--rest-url) and that this server is up to date."
 	}
 	return &told
@@ -79,6 +79,13 @@ func inField(field string, err error) error {
 	named := *told
 	named.Message = field + ": " + strings.TrimSuffix(named.Message, ".") + "."
 	return &named
+}
+
+func badType() *jobs.Error {
+	return &jobs.Error{
+		Code: jobs.InvalidInput, Message: "content_type: must be a MIME type such as image/png",
+		Action: "Correct it, or leave it out: the content tells. Nothing was sent.",
+	}
 }
 
 func noStorage() *jobs.Error {

@@ -47,7 +47,7 @@ func TestStorageFailures(t *testing.T) {
 		{
 			"initiate redirected",
 			falsim.Fault{Step: falsim.StepInitiate, Status: 302, Headers: map[string]string{"Location": "https://evil.example/"}},
-			jobs.UpstreamInvalid, false, "proxy",
+			jobs.UpstreamInvalid, false, restURL,
 		},
 		{
 			"initiate page",

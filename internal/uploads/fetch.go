@@ -24,7 +24,7 @@ const (
 // is streamed through, and where the ledger knows an upload of its size it is
 // read once before, for its hash.
 func (u *Uploader) FromURL(ctx context.Context, rawURL string, opts Options) (jobs.Upload, error) {
-	if err := u.ready(); err != nil {
+	if err := u.ready(opts); err != nil {
 		return jobs.Upload{}, err
 	}
 	bounded, done := context.WithTimeout(ctx, fetchTime)

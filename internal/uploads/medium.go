@@ -79,7 +79,7 @@ func (u *Uploader) medium(ctx context.Context, folders *files.Folders, field, va
 	case m.source.uriLength() <= smallURI:
 		m.URL, err = m.source.dataURI(ctx)
 	default:
-		err = u.ready()
+		err = u.ready(Options{})
 	}
 	if err != nil {
 		return nil, failure(ctx, err)

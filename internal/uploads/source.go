@@ -39,7 +39,7 @@ func (s *Source) Close() {
 
 // File opens a file in the allowed folders.
 func (u *Uploader) File(ctx context.Context, folders *files.Folders, path string, opts Options) (*Source, error) {
-	if err := u.ready(); err != nil {
+	if err := u.ready(opts); err != nil {
 		return nil, err
 	}
 	file, err := folders.Open(ctx, path, u.cfg.MaxSize)
@@ -56,7 +56,7 @@ func (u *Uploader) File(ctx context.Context, folders *files.Folders, path string
 
 // Base64 decodes base64 or a data URI.
 func (u *Uploader) Base64(text string, opts Options) (*Source, error) {
-	if err := u.ready(); err != nil {
+	if err := u.ready(opts); err != nil {
 		return nil, err
 	}
 	return u.decode(text, opts)
@@ -74,6 +74,12 @@ func (u *Uploader) decode(text string, opts Options) (*Source, error) {
 	if strings.HasPrefix(claimed, ";") {
 		claimed = "text/plain" + claimed // RFC 2397
 	}
+	if claimed != "" && plainType(claimed) == "" {
+		return nil, failure(context.Background(), &files.Error{
+			Code: files.CodeInvalid, Message: "the data URI's content type is none",
+			Action: "Correct it, or send the base64 alone: the content tells.",
+		})
+	}
 	if opts.ContentType == "" {
 		opts.ContentType = claimed // the caller's own words too
 	}
@@ -88,9 +94,11 @@ func bytesSource(data []byte, name, hint string, opts Options) (*Source, error) 
 	return src, nil
 }
 
-// ready says whether there is a storage to send to.
-func (u *Uploader) ready() error {
+// ready says whether an upload can be begun.
+func (u *Uploader) ready(opts Options) error {
 	switch {
+	case opts.ContentType != "" && plainType(opts.ContentType) == "":
+		return badType()
 	case !u.cfg.KnowsKey:
 		return jobs.NoKey()
 	case u.cfg.Storage.StorageURL() == "":
@@ -147,13 +155,7 @@ func contentType(head []byte, kind files.Kind, claimed, hint, shown string) (str
 		}
 		return hinted, nil
 	}
-	plain := plainType(claimed)
-	if plain == "" {
-		return "", &jobs.Error{
-			Code: jobs.InvalidInput, Message: "content_type: must be a MIME type such as image/png",
-			Action: "Correct it, or leave it out: the content tells. Nothing was sent.",
-		}
-	}
+	plain := plainType(claimed) // was checked before
 	if !kind.Matches(plain) {
 		return "", &files.Error{
 			Code: files.CodeInvalid, Message: fmt.Sprintf("%s claims to be %s, and is %s", shown, plain, found),
