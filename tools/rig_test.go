@@ -20,8 +20,10 @@ import (
 
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/falsim"
+	"nemotron-mcp/internal/files"
 	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/redact"
+	"nemotron-mcp/internal/uploads"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +44,10 @@ type rig struct {
 	schemas map[string]*engine.Schema
 	log     *logBuffer
 	dial    func() error
+	rate    int // bytes a second towards fal; 0 is no limit
+	ledger  jobs.Ledger
+	folders *Folders
+	project string // a folder that calls may read
 }
 
 type rigOptions struct {
@@ -51,27 +57,48 @@ type rigOptions struct {
 	fal    jobs.Fal     // instead of the simulator
 	ledger jobs.Ledger  // instead of one in memory
 	// metadataOnly has the ledger drop what was delivered.
-	metadataOnly bool
+	metadataOnly    bool
+	perCall, perDay float64 // caps in USD
+	folders         []string
+	noFolders       bool // instead of the project and folders
+	fetcher         uploads.Fetcher
+	maxUpload       int64
+	rate            int // bytes a second towards fal
 }
 
 func newRig(t *testing.T, o rigOptions) *rig {
 	t.Helper()
-	r := &rig{t: t, sim: falsim.New(o.script), log: new(logBuffer), dial: o.dial}
+	r := &rig{t: t, sim: falsim.New(o.script), log: new(logBuffer), dial: o.dial, rate: o.rate, project: tempDir(t)}
 	secrets := redact.New(key)
 	log := zerolog.New(secrets.Writer(r.log))
+	storage := r.connect(o.noKey)
 	fal := o.fal
 	if fal == nil {
-		fal = r.connect(o.noKey)
+		fal = storage
 	}
-	if o.ledger == nil {
-		o.ledger = jobs.NewMemory()
+	if r.ledger = o.ledger; r.ledger == nil {
+		r.ledger = jobs.NewMemory()
 	}
-	r.jobs = jobs.New(fal, o.ledger, jobs.Options{
-		MetadataOnly: o.metadataOnly,
-		Prices:       jobs.DefaultPrices(), KnowsKey: !o.noKey, OneCaller: true, Log: log,
+	r.jobs = jobs.New(fal, r.ledger, jobs.Options{
+		MetadataOnly: o.metadataOnly, MaxCostPerCall: o.perCall, MaxCostPerDay: o.perDay,
+		Prices: jobs.DefaultPrices(), KnowsKey: !o.noKey, OneCaller: true, Log: log,
 	})
+	allowed := append([]string{r.project}, o.folders...)
+	if o.noFolders {
+		allowed = nil
+	}
+	r.folders = NewFolders(allowed, log)
+	t.Cleanup(r.folders.Close)
+	if o.fetcher == nil {
+		o.fetcher = files.NewFetcher("test")
+	}
 	var err error
-	r.server, err = NewServer(Config{Version: "1.2.3", Jobs: r.jobs, Secrets: secrets, Log: log})
+	r.server, err = NewServer(Config{
+		Version: "1.2.3", Jobs: r.jobs, Folders: r.folders, Secrets: secrets, Log: log,
+		Uploads: uploads.New(uploads.Config{
+			Storage: storage, Ledger: jobs.NewMemory(), Fetcher: o.fetcher, KnowsKey: !o.noKey, MaxSize: o.maxUpload, Log: log,
+		}),
+	})
 	must(t, err)
 	r.client = newClient(t, r.server)
 	r.schemas = outputSchemas(t)
@@ -91,14 +118,18 @@ func (r *rig) connect(noKey bool) *falclient.Client {
 	srv := &http.Server{Handler: r.sim}
 	var served sync.WaitGroup
 	served.Go(func() { _ = srv.Serve(l) })
-	cfg := falclient.Config{Key: key, QueueURL: "http://localhost", Transport: &http.Transport{
+	cfg := falclient.Config{Key: key, QueueURL: "http://localhost", RESTURL: "http://localhost", Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if r.dial != nil {
 				if err := r.dial(); err != nil {
 					return nil, err
 				}
 			}
-			return l.dial(ctx)
+			conn, err := l.dial(ctx)
+			if err == nil && r.rate > 0 {
+				conn = slowConn{conn, r.rate}
+			}
+			return conn, err
 		},
 	}}
 	if noKey {
