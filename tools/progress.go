@@ -111,6 +111,10 @@ func uploadProgress(ctx context.Context, counted bool) func(sent, total int64) {
 	if !ok {
 		return nil
 	}
+	// From the first notification on: progress can't go from seconds to bytes.
+	p.mu.Lock()
+	p.transfer.counted = counted
+	p.mu.Unlock()
 	return func(sent, total int64) {
 		p.mu.Lock()
 		p.transfer = transfer{sent, total, counted}

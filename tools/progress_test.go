@@ -87,6 +87,7 @@ type note struct {
 	at       time.Time
 	Token    json.RawMessage `json:"progressToken"`
 	Progress float64         `json:"progress"`
+	Total    *float64        `json:"total"`
 	Message  string          `json:"message"`
 }
 
