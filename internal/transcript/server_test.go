@@ -52,7 +52,12 @@ func start(t *testing.T, setup, script string) *conversation {
 		options.MaxCostPerCall = 0.02
 	}
 	manager := jobs.New(fal, ledger, options)
-	folders := tools.NewFolders([]string{project(t)}, log)
+	allowed := []string{folder(t, "build.log", "notes/plan.md", "chart.png", ".env")}
+	if strings.Contains(setup, "no-folders") {
+		allowed = nil
+	}
+	c.names[uriOf(folder(t, "minutes.md"))] = "ROOT_URI"
+	folders := tools.NewFolders(allowed, log)
 	t.Cleanup(folders.Close)
 	srv, err := tools.NewServer(tools.Config{
 		Version: "1.2.3", Jobs: manager, Folders: folders, Secrets: secrets, Log: log,
@@ -85,18 +90,26 @@ func start(t *testing.T, setup, script string) *conversation {
 	return c
 }
 
-// project is an allowed folder with a few files.
-func project(t *testing.T) string {
+// folder is one with these files.
+func folder(t *testing.T, names ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	image, err := os.ReadFile("../../testdata/media/chart.png")
 	must(t, err)
-	for name, content := range map[string][]byte{
-		"build.log": []byte("compiling\nERROR: disk full\n"), "chart.png": image, ".env": []byte("KEY=value\n"),
-	} {
-		must(t, os.WriteFile(filepath.Join(dir, name), content, 0o600))
+	contents := map[string][]byte{
+		"build.log": []byte("compiling\nERROR: disk full\n"), "notes/plan.md": []byte("# Plan\n\nMore disk.\n"), "chart.png": image,
+		".env": []byte("KEY=value\n"), "minutes.md": []byte("We buy a disk.\n"),
+	}
+	for _, name := range names {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		must(t, os.WriteFile(path, contents[name], 0o600))
 	}
 	return dir
+}
+
+func uriOf(dir string) string {
+	return "file:///" + strings.TrimPrefix(filepath.ToSlash(dir), "/")
 }
 
 // simulator is a fal behind pipes.

@@ -79,6 +79,7 @@ type conversation struct {
 	lines chan string
 	got   []string
 	ids   []string // of responses
+	asked []string // methods of the server's own requests that were not waited for
 	log   bytes.Buffer
 	names map[string]string // what stands for what the server made up
 }
@@ -86,13 +87,22 @@ type conversation struct {
 // do sends a line, or does what a directive says.
 func (c *conversation) do(line string) {
 	c.t.Helper()
-	var id, after string
+	var id, method, after string
 	if _, err := fmt.Sscanf(line, "-> wait for id %s", &id); err == nil {
 		for !slices.Contains(c.ids, id) {
 			if !c.read() {
 				c.t.Fatalf("no response to %s", id)
 			}
 		}
+		return
+	}
+	if _, err := fmt.Sscanf(line, "-> wait for method %s", &method); err == nil {
+		for !slices.Contains(c.asked, method) {
+			if !c.read() {
+				c.t.Fatalf("no request of %s", method)
+			}
+		}
+		c.asked = nil
 		return
 	}
 	if _, err := fmt.Sscanf(line, "-> after %s", &after); err == nil {
@@ -122,7 +132,7 @@ func (c *conversation) read() bool {
 }
 
 var (
-	madeUp    = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	madeUp    = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-([47])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|\b[A-Z2-7]{26}\b`)
 	timeOfDay = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?`)
 )
 
@@ -139,8 +149,14 @@ func (c *conversation) note(line string) {
 	if id, err := json.Marshal(message["id"]); err == nil && message["method"] == nil {
 		c.ids = append(c.ids, string(id))
 	}
+	if method, ok := message["method"].(string); ok && message["id"] != nil {
+		c.asked = append(c.asked, method)
+	}
 	text := madeUp.ReplaceAllStringFunc(strings.TrimSpace(b.String()), func(made string) string {
-		kind := map[byte]string{'4': "REQUEST_", '7': "CURSOR_"}[made[14]]
+		kind := "FILE_"
+		if strings.Contains(made, "-") {
+			kind = map[byte]string{'4': "REQUEST_", '7': "CURSOR_"}[made[14]]
+		}
 		if c.names[made] == "" {
 			n := 1
 			for _, name := range c.names {
