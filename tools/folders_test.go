@@ -140,6 +140,11 @@ func TestRoots(t *testing.T) {
 		}
 		wantIn(t, r.log.String(), "the client's roots are not known", "no answer")
 		s.change(nil, uriOf(one))
+		// A call that has begun keeps its folders, whoever else calls.
+		begun := r.folders.of(r.server.WithContext(t.Context(), s))
+		if got, list := r.reads(plain, paths...), begun.List(); got != "ours.txt" || len(list) != 2 {
+			t.Errorf("reads %q; the other's folders are %q", got, list)
+		}
 		// The operator's folders come first.
 		writeIn(t, one, "ours.txt", []byte("not the one"))
 		a := r.callAs(s, "nemotron_generate", `{"prompt":"Hi","files":["ours.txt","one.txt"]}`)
@@ -232,7 +237,7 @@ func TestFoldersThatComeLater(t *testing.T) {
 	inBubble(t, rigOptions{folders: []string{later}}, func(t *testing.T, r *rig) {
 		s := &rooted{id: "a"}
 		path := filepath.Join(later, "a.txt")
-		if got := r.reads(s, path); got != "" {
+		if got := r.reads(s, path, path); got != "" {
 			t.Errorf("reads %q", got)
 		}
 		writeIn(t, later, "a.txt", []byte("1"))

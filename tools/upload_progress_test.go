@@ -121,11 +121,14 @@ func TestProgressOfAMedium(t *testing.T) {
 func TestProgressWithoutUpload(t *testing.T) {
 	t.Parallel()
 	inBubble(t, rigOptions{script: falsim.Script{RunTime: 30 * time.Second}}, func(t *testing.T, r *rig) {
-		r.write("it.png", pngOf(t, 150, 150, "a"))
+		r.write("it.png", pngOf(t, 800, 800, "a"))
 		r.upload(`{"path":"it.png"}`)
 		notes := new(recorder).run(t, r, "nemotron_generate", `{"prompt":"Hi","image_url":"it.png"}`, `7`)
 		all := strings.Join(messages(notes), "\n")
 		wantIn(t, all, "IN_PROGRESS")
 		wantNotIn(t, all, "uploading")
+		if n := r.sim.Stats().Requests.Initiate; n != 1 {
+			t.Errorf("%d uploads", n)
+		}
 	})
 }
