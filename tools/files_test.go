@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,7 @@ func TestFilesEchoed(t *testing.T) {
 		{"a page", falsim.Fault{Step: falsim.StepSubmit, Status: 502, Body: "<html>" + framed}, jobs.SubmitUnknown},
 		{"refused by the model", falsim.Fault{Step: falsim.StepJob, Status: 422, Body: detail("Bad prompt: " + framed)}, jobs.JobFailed},
 		{"failed with it", falsim.Fault{Step: falsim.StepJob, Error: "Could not do " + framed, ErrorType: "internal_error"}, jobs.JobFailed},
+		{"a result that may not be read", falsim.Fault{Step: falsim.StepResult, Status: 403, Body: `{"detail":` + strconv.Quote(framed) + `}`}, jobs.AuthFailed},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -229,7 +229,7 @@ func TestUploadFails(t *testing.T) {
 		{"the storage is down", falsim.Fault{Step: falsim.StepInitiate, Status: 503}, jobs.UpstreamUnavailable, true},
 		{"bytes are refused", falsim.Fault{Step: falsim.StepPut, Status: 403}, jobs.UpstreamInvalid, false},
 		{"a page", falsim.Fault{Step: falsim.StepInitiate, Status: 200, Body: "<html>"}, jobs.UpstreamInvalid, true},
-		{"a foreign place", falsim.Fault{Step: falsim.StepInitiate, Status: 200, Body: `{"upload_url":"https://evil.example/u","file_url":"https://evil.example/f"}`}, jobs.UpstreamInvalid, true},
+		{"a foreign place", falsim.Fault{Step: falsim.StepInitiate, Status: 200, Body: `{"upload_url":"https://evil.example/u","file_url":"https://evil.example/f"}`}, jobs.UpstreamInvalid, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

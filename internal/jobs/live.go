@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -271,7 +272,7 @@ func (l *live) trouble() error {
 		return nil
 	case l.refused != nil:
 		told = *l.refused
-		told.Action += " The job was taken and goes on: call queue_status with this request_id after that; do not submit it again."
+		told.Action = strings.TrimSuffix(told.Action, ".") + ". The job was taken and goes on: call queue_status with this request_id after that; do not submit it again."
 	case l.left:
 		told = Error{
 			Code: UpstreamUnavailable, Retryable: true,

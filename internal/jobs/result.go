@@ -57,13 +57,13 @@ func (m *Manager) outcome(l *live, st falclient.Status, err error, pages int) bo
 		f.Retryable, f.Action = false, "Ask for a shorter answer; another call is a new, paid job."
 		m.finish(l, Failed, f)
 	case errors.As(err, new(*falclient.ResponseError)):
-		l.refuse(UpstreamFailure(err)) // falclient has asked several times
+		m.refuse(l, UpstreamFailure(err)) // falclient has asked several times
 		return false
 	case !errors.As(err, &api), passing(api):
 		l.refuse(nil)
 		return false
 	case !believable(api, pages):
-		l.refuse(unreadable(api))
+		m.refuse(l, unreadable(api))
 		return false
 	case api.Type == cancelledType || api.StatusCode == 499:
 		m.cancelledAtFal(l)

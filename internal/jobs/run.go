@@ -99,7 +99,7 @@ func (m *Manager) watch(l *live) bool {
 				return true
 			}
 		default:
-			l.refuse(UpstreamFailure(err))
+			m.refuse(l, UpstreamFailure(err))
 		}
 		if !sleep(watching, pause.NextBackOff()) {
 			break
@@ -186,6 +186,12 @@ func (m *Manager) updateFrom(l *live, change func(*Job), final func(Status) bool
 		told.Message = m.printable(told.Message, l.prompts)
 		row.Failure = &told
 	})
+}
+
+// refuse records that fal lastingly refuses to let the job be read.
+func (m *Manager) refuse(l *live, f *Error) {
+	f.Message = m.printable(f.Message, l.prompts)
+	l.refuse(f)
 }
 
 // printable is a message without the prompt. After a restart the prompt is not
