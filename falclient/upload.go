@@ -101,8 +101,10 @@ func ValidFileName(name string) bool {
 
 // Upload sends a file to fal's storage: in one PUT up to 90 MiB, above that in
 // parts of 10 MiB, four at once, each repeated by itself where it fails. It
-// holds no part in memory. fal documents no way to abort parts: what an upload
-// that failed or was cancelled has sent stays without a file.
+// holds no part in memory. fal documents no way to take anything back: what an
+// upload in parts that failed or was cancelled has sent stays without a file, and
+// one PUT that was cut off after its last byte may have made one, of which nobody
+// has the URL.
 //
 // Each of the requests is repeated as the package says. One that stands still
 // for a minute, or is slower than 16 KiB a second, counts as failed. Errors are

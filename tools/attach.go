@@ -2,9 +2,12 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/files"
@@ -18,10 +21,13 @@ func (s *service) attach(ctx context.Context, in GenerateInput, req *jobs.Reques
 	if len(in.Files) == 0 && in.media() == 0 {
 		return nil
 	}
-	// One list for the whole call.
-	folders := s.folders.of(ctx)
+	// One list for the whole call, where a path is named.
+	folders := sync.OnceValue(func() *files.Folders { return s.folders.of(ctx) })
 	if len(in.Files) > 0 {
-		texts, err := folders.Collect(ctx, in.Files, files.DefaultLimits())
+		texts, err := folders().Collect(ctx, in.Files, files.DefaultLimits())
+		if err == nil {
+			err = s.checkTexts(texts)
+		}
 		if err != nil {
 			return uploads.Failure(err)
 		}
@@ -47,14 +53,38 @@ func (s *service) attach(ctx context.Context, in GenerateInput, req *jobs.Reques
 	return nil
 }
 
+// checkTexts refuses files that hold a secret of this server's.
+func (s *service) checkTexts(texts []files.Text) error {
+	for _, t := range texts {
+		if s.secrets.Holds([]byte(t.Content)) {
+			return &files.Error{
+				Code: files.CodeNotAllowed, Message: fmt.Sprintf(`"%s" holds a secret of this server`, t.Path),
+				Action: "Do not send it. Take the secret out of it first.",
+			}
+		}
+	}
+	return nil
+}
+
+const (
+	// leastPlace is what an upload before a submission has at least, within the
+	// minute that many hosts allow a call.
+	leastPlace = 40 * time.Second
+	// queueLife is how long a medium must live that a job will ask for: it may
+	// stand in fal's queue for long.
+	queueLife = 6 * time.Hour
+)
+
+var errSlowUpload = errors.New("the upload was too slow")
+
 // place brings a medium to where fal can read it.
-func (s *service) place(ctx context.Context, folders *files.Folders, field, named string, req *jobs.Request, goes *string) error {
+func (s *service) place(ctx context.Context, folders func() *files.Folders, field, named string, req *jobs.Request, goes *string) error {
 	medium, err := s.uploads.Medium(ctx, folders, field, named)
 	if err != nil {
 		return err
 	}
 	defer medium.Close()
-	opts := uploads.Options{Caller: req.Caller, Progress: uploadProgress(ctx, false)}
+	opts := uploads.Options{Caller: req.Caller, LeastLife: queueLife, Progress: uploadProgress(ctx, false)}
 	if err := medium.Find(ctx, s.uploads, opts); err != nil {
 		return err
 	}
@@ -64,12 +94,24 @@ func (s *service) place(ctx context.Context, folders *files.Folders, field, name
 	if err := s.jobs.Check(ctx, checked); err != nil {
 		return err
 	}
-	if err := medium.Place(ctx, s.uploads, opts); err != nil {
+	bounded, done := context.WithTimeoutCause(ctx, max(req.Wait, leastPlace), errSlowUpload)
+	defer done()
+	if err := medium.Place(bounded, s.uploads, opts); errors.Is(err, errSlowUpload) {
+		return slowUpload(field)
+	} else if err != nil {
 		return err
 	}
 	*goes = medium.URL
 	req.Attachments = append(req.Attachments, medium.Attachment)
 	return nil
+}
+
+func slowUpload(field string) error {
+	return &jobs.Error{
+		Code: jobs.UpstreamUnavailable, Message: field + ": the upload took too long for this call; nothing was submitted.",
+		Action:    "Upload the file with upload_file, which takes the time that it needs, and name the URL that it gives; or call again with a larger wait_seconds.",
+		Retryable: true,
+	}
 }
 
 // namedInNote is how many files a note names.
@@ -90,13 +132,20 @@ func sentNote(attachments []jobs.Attachment) string {
 		if n > namedInNote {
 			names = append(names[:namedInNote:namedInNote], fmt.Sprintf("%d more", n-namedInNote))
 		}
-		files := fmt.Sprintf("%d file(s): %s (%d bytes, about %d tokens)", n, strings.Join(names, ", "), total, files.EstimateTokens(total))
+		files := fmt.Sprintf("%s: %s (%d bytes, about %s)", plural(n, "file"), strings.Join(names, ", "), total, plural(int(files.EstimateTokens(total)), "token"))
 		parts = append([]string{files}, parts...)
 	}
 	if len(parts) == 0 {
 		return ""
 	}
 	return "Sent with the prompt: " + strings.Join(parts, "; ") + "."
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func mediumNote(a jobs.Attachment) string {

@@ -78,7 +78,7 @@ func TestFilesSent(t *testing.T) {
 		if sent := r.sim.Jobs()[0]; sent.Endpoint != "nvidia/nemotron-3-nano-omni" {
 			t.Errorf("sent to %s", sent.Endpoint)
 		}
-		note := fmt.Sprintf("Sent with the prompt: 3 file(s): docs/notes.md, src/a.go, src/deep/b.go (%d bytes, about %d tokens).", total, (total+3)/4)
+		note := fmt.Sprintf("Sent with the prompt: 3 files: docs/notes.md, src/a.go, src/deep/b.go (%d bytes, about %d tokens).", total, (total+3)/4)
 		if got := last.job(t).Note; got != note {
 			t.Errorf("note %q, not %q", got, note)
 		}
@@ -104,8 +104,8 @@ func TestFilesInNote(t *testing.T) {
 		files []string
 		note  string
 	}{
-		{"five are all named", []string{"f[0-4].txt"}, "Sent with the prompt: 5 file(s): f0.txt, f1.txt, f2.txt, f3.txt, f4.txt (25 bytes, about 7 tokens)."},
-		{"seven are not", []string{"*.txt"}, "Sent with the prompt: 7 file(s): f0.txt, f1.txt, f2.txt, f3.txt, f4.txt, 2 more (35 bytes, about 9 tokens)."},
+		{"five are all named", []string{"f[0-4].txt"}, "Sent with the prompt: 5 files: f0.txt, f1.txt, f2.txt, f3.txt, f4.txt (25 bytes, about 7 tokens)."},
+		{"seven are not", []string{"*.txt"}, "Sent with the prompt: 7 files: f0.txt, f1.txt, f2.txt, f3.txt, f4.txt, 2 more (35 bytes, about 9 tokens)."},
 		{"none", []string{}, ""},
 	}
 	for _, tt := range tests {
@@ -131,7 +131,7 @@ func TestFilesOfAJobThatIsNotDone(t *testing.T) {
 	inBubble(t, rigOptions{script: falsim.Script{QueueDelay: time.Hour}}, func(t *testing.T, r *rig) {
 		r.write("a.txt", []byte("abcde"))
 		job := r.call("nemotron_generate", `{"prompt":"Hi","files":["a.txt"],"wait_seconds":0}`).job(t)
-		if !strings.HasPrefix(job.Note, "Not finished. ") || !strings.HasSuffix(job.Note, " Sent with the prompt: 1 file(s): a.txt (5 bytes, about 2 tokens).") {
+		if !strings.HasPrefix(job.Note, "Not finished. ") || !strings.HasSuffix(job.Note, " Sent with the prompt: 1 file: a.txt (5 bytes, about 2 tokens).") {
 			t.Errorf("note %q", job.Note)
 		}
 		later := r.call("queue_status", byID(job.RequestID)).job(t)

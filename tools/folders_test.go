@@ -148,7 +148,7 @@ func TestRoots(t *testing.T) {
 		// The operator's folders come first.
 		writeIn(t, one, "ours.txt", []byte("not the one"))
 		a := r.callAs(s, "nemotron_generate", `{"prompt":"Hi","files":["ours.txt","one.txt"]}`)
-		wantIn(t, a.text, "2 file(s): one.txt, ours.txt (2 bytes")
+		wantIn(t, a.text, "2 files: one.txt, ours.txt (2 bytes")
 	})
 }
 

@@ -51,7 +51,7 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 			MaxTokens: in.MaxTokens, Temperature: in.Temperature, TopP: in.TopP,
 		},
 		HideReasoning: in.IncludeReasoning != nil && !*in.IncludeReasoning,
-		Host:          s.hostFrom(ctx),
+		Host:          s.hostFrom(ctx), Wait: waitTime(in.WaitSeconds, defaultWait),
 	}
 	if err := s.attach(ctx, in, &req); err != nil {
 		if ctx.Err() != nil {
@@ -61,7 +61,7 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 	}
 	// What was uploaded first has taken its time from the wait: the call must
 	// end within what the host allows it.
-	req.Wait = max(waitTime(in.WaitSeconds, defaultWait)-time.Since(began), 0)
+	req.Wait = max(req.Wait-time.Since(began), 0)
 	job, err := s.jobs.Generate(ctx, req, jobProgress(ctx))
 	shown := job
 	shown.HideReasoning = req.HideReasoning

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -72,14 +73,17 @@ func (p property) String() string {
 	}
 	switch {
 	case p.Minimum != nil && p.Maximum != nil:
-		text += fmt.Sprintf(" %v to %v", *p.Minimum, *p.Maximum)
+		text += " " + number(*p.Minimum) + " to " + number(*p.Maximum)
 	case p.Minimum != nil:
-		text += fmt.Sprintf(" from %v", *p.Minimum)
+		text += " from " + number(*p.Minimum)
 	}
 	if p.Default != nil {
 		text += fmt.Sprintf(", default %v", p.Default)
 	}
 	return text
 }
+
+// number writes large ones without an exponent.
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }

@@ -188,7 +188,7 @@ func TestFilesWithMedium(t *testing.T) {
 		r.write("it.png", pngOf(t, 9, 9, ""))
 		job := r.call("nemotron_generate", `{"prompt":"Compare","files":["notes.txt"],"image_url":"it.png"}`).job(t)
 		wantIn(t, r.sentPrompt(0), "the notes", "Compare")
-		wantIn(t, job.Note, "1 file(s): notes.txt (9 bytes, about 3 tokens); image_url it.png (image/png, ")
+		wantIn(t, job.Note, "1 file: notes.txt (9 bytes, about 3 tokens); image_url it.png (image/png, ")
 		if sent := r.sim.Jobs()[0]; sent.Media == nil || !strings.HasSuffix(sent.Endpoint, "/vision") {
 			t.Errorf("sent to %s: %+v", sent.Endpoint, sent.Media)
 		}

@@ -219,7 +219,7 @@ func (p *progress) tell() error {
 func (p *progress) message(job jobs.Job, transfer transfer) string {
 	var text string
 	switch {
-	case job.Status == "" && transfer.sent > 0:
+	case job.Status == "" && transfer.sent+transfer.total > 0:
 		text = transfer.String()
 	case job.Status == "":
 		text = "asking fal"
@@ -240,11 +240,21 @@ func (p *progress) message(job jobs.Job, transfer transfer) string {
 }
 
 func (t transfer) String() string {
-	const mega = 1e6
 	if t.total == 0 {
-		return fmt.Sprintf("uploading, %.1f MB", float64(t.sent)/mega)
+		return "uploading, " + amount(t.sent)
 	}
-	return fmt.Sprintf("uploading, %.1f of %.1f MB", float64(t.sent)/mega, float64(t.total)/mega)
+	return "uploading, " + amount(t.sent) + " of " + amount(t.total)
+}
+
+// amount is a number of bytes as people read it.
+func amount(n int64) string {
+	switch {
+	case n < 1e3:
+		return plural(int(n), "byte")
+	case n < 1e6:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%.1f MB", float64(n)/1e6)
 }
 
 // shorten cuts text, which must have been masked before, to n bytes at most,

@@ -35,15 +35,21 @@ type Upload struct {
 	SizeBytes   int64  `json:"size_bytes" jsonschema_description:"Size."`
 	SHA256      string `json:"sha256" jsonschema_description:"Hex."`
 	ExpiresAt   string `json:"expires_at" jsonschema_description:"UTC."`
+
+	before bool // nothing was sent now
 }
 
 func (u Upload) text() string {
-	return fmt.Sprintf("%s\n\n[%s; %s; %d bytes; sha256 %s; expires %s; until then whoever has the URL can read it]",
-		u.URL, u.FileName, u.ContentType, u.SizeBytes, u.SHA256, u.ExpiresAt)
+	before := ""
+	if u.before {
+		before = "uploaded before under this name; "
+	}
+	return fmt.Sprintf("%s\n\n[%s; %s; %d bytes; sha256 %s; %sexpires %s; until then whoever has the URL can read it]",
+		u.URL, u.FileName, u.ContentType, u.SizeBytes, u.SHA256, before, u.ExpiresAt)
 }
 
 func (s *service) upload(ctx context.Context, in UploadInput) (Upload, error) {
-	given := 0
+	began, given := time.Now(), 0
 	for _, source := range []*string{in.Path, in.URL, in.ContentBase64} {
 		if source != nil {
 			given++
@@ -62,7 +68,7 @@ func (s *service) upload(ctx context.Context, in UploadInput) (Upload, error) {
 	}
 	return Upload{
 		URL: done.URL, FileName: done.FileName, ContentType: done.ContentType, SizeBytes: done.Size,
-		SHA256: done.SHA256, ExpiresAt: done.ExpiresAt.UTC().Format(time.RFC3339),
+		SHA256: done.SHA256, ExpiresAt: done.ExpiresAt.UTC().Format(time.RFC3339), before: done.Created.Before(began),
 	}, nil
 }
 
@@ -90,7 +96,7 @@ func uploadEnded(err error) error {
 		return err
 	}
 	return &jobs.Error{
-		Code: jobs.UpstreamUnavailable, Message: "The call was ended before the upload was complete; no file came of it.",
+		Code: jobs.UpstreamUnavailable, Message: "The call was ended before the upload was complete. Should fal have all of it nevertheless, nobody has its URL, and it goes when it expires.",
 		Action: "Call again if the file is still needed.", Retryable: true,
 	}
 }

@@ -199,7 +199,7 @@ func TestUploadEnds(t *testing.T) {
 		after     time.Duration
 		in        []string
 	}{
-		{"cancelled", falsim.Fault{Step: falsim.StepPut, Kind: falsim.Hang, Times: 1}, jobs.UpstreamUnavailable, true, 3 * time.Second, []string{"ended before the upload was complete; no file came of it"}},
+		{"cancelled", falsim.Fault{Step: falsim.StepPut, Kind: falsim.Hang, Times: 1}, jobs.UpstreamUnavailable, true, 3 * time.Second, []string{"nobody has its URL"}},
 		{"a wrong key", falsim.Fault{Step: falsim.StepInitiate, Status: 401, Body: `{"detail":"no"}`, Times: 1}, jobs.AuthFailed, false, 0, []string{"FAL_KEY"}},
 		{"too large for fal", falsim.Fault{Step: falsim.StepPut, Status: 413, Times: 1}, jobs.FileInvalid, false, 0, []string{"takes no file of this size"}},
 	}

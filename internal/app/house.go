@@ -83,7 +83,7 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Log: h.log,
 		Uploads: uploads.New(uploads.Config{
 			Storage: h.fal, Ledger: ledger, Fetcher: files.NewFetcher(s.userAgent()),
-			KnowsKey: h.knowsKey, MaxSize: int64(s.opts.MaxUploadSize), Log: h.log,
+			KnowsKey: h.knowsKey, MaxSize: int64(s.opts.MaxUploadSize), Holds: h.secrets.Holds, Mask: h.secrets.String, Log: h.log,
 		}),
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"nemotron-mcp/falclient"
@@ -92,4 +93,16 @@ func (m *Manager) preview(prompt string) string {
 		b = utf8.AppendRune(b, r)
 	}
 	return string(b)
+}
+
+// masked are attachments without a secret in their paths.
+func (m *Manager) masked(all []Attachment) []Attachment {
+	if m.opts.Mask == nil {
+		return all
+	}
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].Path = m.opts.Mask(all[i].Path)
+	}
+	return all
 }

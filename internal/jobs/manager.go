@@ -198,7 +198,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	job := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Host: req.Host, Endpoint: req.Endpoint,
 		InputHash: hash, SentHash: sent, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt),
-		Preview: m.preview(req.Input.Prompt), Attachments: req.Attachments,
+		Preview: m.preview(req.Input.Prompt), Attachments: m.masked(req.Attachments),
 		Thinking: req.Input.ReasoningMode == "think", HideReasoning: req.HideReasoning,
 		Status: Submitting, Created: time.Now(), CountedUSD: m.opts.Prices.WorstCase(req.Endpoint, req.Input),
 	}

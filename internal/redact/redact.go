@@ -1,6 +1,7 @@
 package redact
 
 import (
+	"bytes"
 	"io"
 	"slices"
 	"strings"
@@ -56,6 +57,9 @@ func (r *Redactor) Add(secrets ...string) {
 	}
 	r.matcher.Store(newMatcher(r.secrets))
 }
+
+// Holds reports whether a secret stands in b, in whatever form.
+func (r *Redactor) Holds(b []byte) bool { return !bytes.Equal(r.Bytes(b), b) }
 
 // String returns s with every secret replaced by Mask. It returns s itself,
 // without allocating, where there is none.

@@ -215,7 +215,7 @@ func TestFilesOfOneSizeAtOnce(t *testing.T) {
 		for i := range 20 {
 			work.Go(func() {
 				data := noise(byte(i), 10_000)
-				src, err := bytesSource(data, "a.bin", "", Options{})
+				src, err := r.bytesSource(data, "a.bin", "", Options{})
 				if err != nil {
 					t.Error(err)
 					return
@@ -247,7 +247,7 @@ func TestOthersDoNotWait(t *testing.T) {
 			size   int
 		}{{"ana", 1}, {"ana", 2}, {"bob", 1}, {"bob", 2}} {
 			work.Go(func() {
-				src, err := bytesSource(noise(1, up.size), "a.bin", "", Options{})
+				src, err := r.bytesSource(noise(1, up.size), "a.bin", "", Options{})
 				if err == nil {
 					_, err = r.Upload(t.Context(), src, Options{Caller: up.caller})
 				}
@@ -341,7 +341,7 @@ func TestFindReadsOnlyWhereItCanHelp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
 	data := noise(1, 1000)
-	src, err := bytesSource(data, "a.bin", "", Options{})
+	src, err := r.bytesSource(data, "a.bin", "", Options{})
 	must(t, err)
 	counted := &countingReader{r: bytes.NewReader(data)}
 	src.reader = counted
@@ -355,7 +355,7 @@ func TestFindReadsOnlyWhereItCanHelp(t *testing.T) {
 		{"another size", func() { r.sent(r.decode("data:,hello", Options{}), Options{}) }, false, false},
 		{"another caller's", func() { r.sent(src, Options{Caller: "bob"}); src.SHA256 = "" }, false, false},
 		{"the same size", func() {
-			other, err := bytesSource(noise(2, 1000), "a.bin", "", Options{})
+			other, err := r.bytesSource(noise(2, 1000), "a.bin", "", Options{})
 			must(t, err)
 			r.sent(other, Options{})
 		}, true, false},

@@ -56,6 +56,8 @@ func failure(ctx context.Context, err error) error {
 		return noStorage()
 	case errors.Is(err, falclient.ErrUploadTooLarge):
 		return &jobs.Error{Code: jobs.FileInvalid, Message: "The file is larger than the limit.", Action: "Name a smaller file."}
+	case errors.Is(err, falclient.ErrSourceChanged):
+		return &jobs.Error{Code: jobs.FileInvalid, Message: "The file changed while it was read.", Action: "Try again when nothing writes to it. No file came of what was sent."}
 	case errors.As(err, new(*falclient.SourceError)), errors.Is(err, falclient.ErrInvalidUpload):
 		return &jobs.Error{Code: jobs.FileInvalid, Message: sentence(err.Error()), Action: "Check the file and try again."}
 	case errors.As(err, &api) && api.StatusCode == http.StatusRequestEntityTooLarge:

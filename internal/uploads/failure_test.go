@@ -151,11 +151,11 @@ func TestWithoutAKeyOrAStorage(t *testing.T) {
 				"base64":  func(context.Context) error { _, err := r.Base64("aGVsbG8=", Options{}); return err },
 				"URL":     func(ctx context.Context) error { _, err := r.FromURL(ctx, address, Options{}); return err },
 				"medium": func(ctx context.Context) error {
-					_, err := r.Medium(ctx, r.folders, "image_url", "a.png")
+					_, err := r.Medium(ctx, r.allowed, "image_url", "a.png")
 					return err
 				},
 				"large data URI": func(ctx context.Context) error {
-					_, err := r.Medium(ctx, r.folders, "image_url", large)
+					_, err := r.Medium(ctx, r.allowed, "image_url", large)
 					return err
 				},
 			} {
@@ -166,7 +166,7 @@ func TestWithoutAKeyOrAStorage(t *testing.T) {
 			if f.fetched.Load() != 0 {
 				t.Error("fetched")
 			}
-			m, err := r.Medium(t.Context(), r.folders, "image_url", "data:;base64,"+base64Of(pngOf(t, 3, 2)))
+			m, err := r.Medium(t.Context(), r.allowed, "image_url", "data:;base64,"+base64Of(pngOf(t, 3, 2)))
 			if tc.o.noKey {
 				wantFault(t, err, tc.code, tc.part)
 			} else if err != nil || !strings.HasPrefix(m.URL, "data:image/png;base64,") {
@@ -287,7 +287,7 @@ func TestFailure(t *testing.T) {
 		{"the end", ended, fault, gone.Error()},
 		{"told already", t.Context(), fmt.Errorf("wrapped: %w", told), "wrapped: INTERNAL: x"},
 		{"a file's", t.Context(), fmt.Errorf("wrapped: %w", fault), `FILE_NOT_ALLOWED: "a" is élan.`},
-		{"a source's", t.Context(), &falclient.SourceError{Err: falclient.ErrSourceChanged}, "FILE_INVALID: Fal upload: the source changed while it was read."},
+		{"a source's", t.Context(), &falclient.SourceError{Err: falclient.ErrSourceChanged}, "FILE_INVALID: The file changed while it was read."},
 		{"an invalid upload", t.Context(), fmt.Errorf("%w: its name", falclient.ErrInvalidUpload), "FILE_INVALID: Not a valid upload: its name."},
 		{"no storage", t.Context(), falclient.ErrNoStorage, "UPSTREAM_UNAVAILABLE: No upload API is configured for this queue, so no file can be sent."},
 		{"no key", t.Context(), falclient.ErrNoKey, "AUTH_FAILED: No usable fal key is configured, so nothing was sent."},

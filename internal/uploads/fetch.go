@@ -27,6 +27,11 @@ func (u *Uploader) FromURL(ctx context.Context, rawURL string, opts Options) (jo
 	if err := u.ready(opts); err != nil {
 		return jobs.Upload{}, err
 	}
+	leave, err := u.takePlace(ctx)
+	if err != nil {
+		return jobs.Upload{}, err
+	}
+	defer leave()
 	bounded, done := context.WithTimeout(ctx, fetchTime)
 	defer done()
 	upload, err := u.fromURL(bounded, rawURL, opts)
@@ -44,16 +49,16 @@ func (u *Uploader) fromURL(ctx context.Context, rawURL string, opts Options) (jo
 			return jobs.Upload{}, failure(ctx, err)
 		}
 		if len(head) <= heldFetch {
-			src, err := bytesSource(head, download.Name, download.ContentType, opts)
+			src, err := u.bytesSource(head, download.Name, download.ContentType, opts)
 			_ = download.Body.Close() // is at its end
 			if err != nil {
 				return jobs.Upload{}, err
 			}
-			return u.Upload(ctx, src, opts)
+			return u.upload(ctx, src, opts)
 		}
 		// The judgement is that of a source of which the beginning is there.
 		src := &Source{Name: download.Name, Size: int64(len(head)), reader: bytes.NewReader(head)}
-		if err := src.judge(opts, download.ContentType); err != nil {
+		if err := u.judge(ctx, src, opts, download.ContentType); err != nil {
 			_ = download.Body.Close()
 			return jobs.Upload{}, failure(ctx, err)
 		}

@@ -41,7 +41,7 @@ func TestASmallDownload(t *testing.T) {
 				}
 				again, err := r.FromURL(t.Context(), address, Options{Caller: "ana"})
 				must(t, err)
-				held, err := bytesSource(data, "", "application/x-thing", Options{})
+				held, err := r.bytesSource(data, "", "application/x-thing", Options{})
 				must(t, err)
 				if same := r.sent(held, Options{Caller: "ana"}); again.URL != first.URL || same.URL != first.URL {
 					t.Errorf("%s, %s and %s", first.URL, again.URL, same.URL)

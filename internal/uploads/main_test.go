@@ -173,6 +173,9 @@ func (l *logBuffer) String() string {
 }
 
 // file writes a file into the allowed folder and returns its path.
+// allowed gives the folders, as they are asked for.
+func (r *rig) allowed() *files.Folders { return r.folders }
+
 func (r *rig) file(name string, content []byte) string {
 	r.t.Helper()
 	path := filepath.Join(r.dir, name)

@@ -42,9 +42,9 @@ func (m *Medium) Close() {
 }
 
 // Medium judges what a field names: an https URL, which fal is given as it is, a
-// data URI, or a file in the allowed folders. Of what is not fetched by fal, the
+// data URI, or a file in the allowed folders, which are asked for only then. Of what is not fetched by fal, the
 // kind and the limits that the header tells of are checked.
-func (u *Uploader) Medium(ctx context.Context, folders *files.Folders, field, value string) (*Medium, error) {
+func (u *Uploader) Medium(ctx context.Context, folders func() *files.Folders, field, value string) (*Medium, error) {
 	m, err := u.medium(ctx, folders, field, value)
 	if err != nil {
 		return nil, inField(field, err)
@@ -52,7 +52,7 @@ func (u *Uploader) Medium(ctx context.Context, folders *files.Folders, field, va
 	return m, nil
 }
 
-func (u *Uploader) medium(ctx context.Context, folders *files.Folders, field, value string) (*Medium, error) {
+func (u *Uploader) medium(ctx context.Context, folders func() *files.Folders, field, value string) (*Medium, error) {
 	m := &Medium{Attachment: jobs.Attachment{Field: field}}
 	var err error
 	switch {
@@ -63,7 +63,7 @@ func (u *Uploader) medium(ctx context.Context, folders *files.Folders, field, va
 		m.URL = value
 		return m, failure(ctx, err)
 	default:
-		m.source, err = u.File(ctx, folders, value, Options{})
+		m.source, err = u.File(ctx, folders(), value, Options{})
 	}
 	if err != nil {
 		return nil, err

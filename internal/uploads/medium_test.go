@@ -13,7 +13,7 @@ import (
 // medium is a medium of this test, which must be taken.
 func (r *rig) medium(field, value string) *Medium {
 	r.t.Helper()
-	m, err := r.Medium(r.t.Context(), r.folders, field, value)
+	m, err := r.Medium(r.t.Context(), r.allowed, field, value)
 	must(r.t, err)
 	r.t.Cleanup(m.Close)
 	return m
@@ -36,7 +36,7 @@ func TestWhatEachFieldTakes(t *testing.T) {
 				r := newRig(t, rigOptions{})
 				r.file("a", content)
 				for way, value := range map[string]string{"file": "a", "data URI": "data:;base64," + base64Of(content)} {
-					m, err := r.Medium(t.Context(), r.folders, field, value)
+					m, err := r.Medium(t.Context(), r.allowed, field, value)
 					if !strings.Contains(taken, kind) {
 						fault := wantFault(t, err, jobs.FileInvalid, "is "+kind+"; the field takes "+taken+".")
 						if !strings.HasPrefix(fault.Message, field+": ") || !strings.HasSuffix(fault.Action, "Nothing was sent.") || m != nil {
@@ -79,7 +79,7 @@ func TestMediaThatTheModelRefuses(t *testing.T) {
 			r := newRig(t, rigOptions{})
 			r.file("a", tc.content)
 			for shown, value := range map[string]string{`"a"`: "a", `"data URI"`: "data:;base64," + base64Of(tc.content)} {
-				_, err := r.Medium(t.Context(), r.folders, tc.field, value)
+				_, err := r.Medium(t.Context(), r.allowed, tc.field, value)
 				fault := wantFault(t, err, jobs.FileInvalid, tc.part)
 				if !strings.Contains(fault.Message, shown) || !strings.HasPrefix(fault.Message, tc.field+": ") {
 					t.Errorf("message %q", fault.Message)
@@ -155,7 +155,7 @@ func TestURLsThatFalMustNotFetch(t *testing.T) {
 		{"https://example.com/" + strings.Repeat("a", 9000), jobs.FileInvalid},
 		{"file:/etc/passwd", jobs.FileInvalid}, // a path like any other
 	} {
-		_, err := r.Medium(t.Context(), r.folders, "video_url", tc.url)
+		_, err := r.Medium(t.Context(), r.allowed, "video_url", tc.url)
 		fault := wantFault(t, err, tc.code, "Nothing was sent.")
 		if !strings.HasPrefix(fault.Message, "video_url: ") || strings.Contains(fault.Message, "secret") || fault.Retryable {
 			t.Errorf("%s: %+v", tc.url, fault)
@@ -277,7 +277,7 @@ func TestAMediumThatChanges(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{})
 	data := pngOf(t, 3, 2)
-	other, err := bytesSource(noise(1, len(data)), "", "", Options{})
+	other, err := r.bytesSource(noise(1, len(data)), "", "", Options{})
 	must(t, err)
 	m := r.medium("image_url", r.file("a.png", data))
 	r.file("a.png", append(data, 0))

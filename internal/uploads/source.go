@@ -2,6 +2,7 @@ package uploads
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -47,7 +48,7 @@ func (u *Uploader) File(ctx context.Context, folders *files.Folders, path string
 		return nil, failure(ctx, err)
 	}
 	src := &Source{Name: file.Name(), Path: file.Path(), Size: file.Size(), reader: file, changed: file.Changed, close: file.Close}
-	if err := src.judge(opts, ""); err != nil {
+	if err := u.judge(ctx, src, opts, ""); err != nil {
 		src.Close()
 		return nil, failure(ctx, err)
 	}
@@ -83,12 +84,12 @@ func (u *Uploader) decode(text string, opts Options) (*Source, error) {
 	if opts.ContentType == "" {
 		opts.ContentType = claimed // the caller's own words too
 	}
-	return bytesSource(data, "", "", opts)
+	return u.bytesSource(data, "", "", opts)
 }
 
-func bytesSource(data []byte, name, hint string, opts Options) (*Source, error) {
+func (u *Uploader) bytesSource(data []byte, name, hint string, opts Options) (*Source, error) {
 	src := &Source{Name: name, Size: int64(len(data)), reader: bytes.NewReader(data)}
-	if err := src.judge(opts, hint); err != nil {
+	if err := u.judge(context.Background(), src, opts, hint); err != nil {
 		return nil, failure(context.Background(), err)
 	}
 	return src, nil
@@ -107,9 +108,58 @@ func (u *Uploader) ready(opts Options) error {
 	return nil
 }
 
-// judge reads the first bytes and names the source. hint is what a server says
-// that it is, which counts for less than what the caller says.
-func (s *Source) judge(opts Options, hint string) error {
+// judge names the source and says whether it may be sent. hint is what a server
+// says that it is, which counts for less than what the caller says.
+func (u *Uploader) judge(ctx context.Context, s *Source, opts Options, hint string) error {
+	opts.Name, s.Name = u.plain(opts.Name), u.plain(s.Name)
+	if err := s.examine(opts, hint); err != nil {
+		return err
+	}
+	return u.clean(ctx, s)
+}
+
+// plain leaves out a name that holds a secret.
+func (u *Uploader) plain(name string) string {
+	if u.cfg.Mask(name) != name {
+		return ""
+	}
+	return name
+}
+
+// scanned is up to which size anything is looked through for secrets; text is
+// whatever its size.
+const scanned = 16 << 20
+
+// clean refuses a source that holds a secret of this server's: whoever has its
+// URL could read it.
+func (u *Uploader) clean(ctx context.Context, s *Source) error {
+	if u.cfg.Holds == nil || s.Kind != files.KindText && s.Size > scanned {
+		return nil
+	}
+	const overlap = 16 << 10 // more than a secret takes in any form
+	buf := make([]byte, min(s.Size, hashStep+overlap))
+	for at := int64(0); ; at += hashStep {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		part := buf[:min(int64(len(buf)), s.Size-at)]
+		if n, err := s.reader.ReadAt(part, at); n < len(part) {
+			return cmp.Or(err, io.ErrUnexpectedEOF)
+		}
+		if u.cfg.Holds(part) {
+			return &files.Error{
+				Code: files.CodeNotAllowed, Message: s.shown() + " holds a secret of this server",
+				Action: "Do not send it. Take the secret out of it first.",
+			}
+		}
+		if at+int64(len(part)) >= s.Size {
+			return nil
+		}
+	}
+}
+
+// examine reads the first bytes.
+func (s *Source) examine(opts Options, hint string) error {
 	if s.Size == 0 {
 		return empty(s.shown())
 	}
@@ -184,6 +234,22 @@ func plainType(raw string) string {
 
 // hashStep is how much is read between two looks at the context.
 const hashStep = 1 << 20
+
+// mark tells sources apart that are not the same: the hash of a small one, that of
+// the ends of a large one.
+func (s *Source) mark(ctx context.Context) (string, error) {
+	if s.Size <= hashFirst {
+		err := s.sum(ctx)
+		return s.SHA256, err
+	}
+	h := sha256.New()
+	for _, at := range []int64{0, s.Size - hashStep} {
+		if _, err := io.Copy(h, io.NewSectionReader(s.reader, at, hashStep)); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
 
 // sum reads the source for its hash, once.
 func (s *Source) sum(ctx context.Context) error {

@@ -154,7 +154,7 @@ func TestNames(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, rigOptions{})
-			src, err := bytesSource(pngOf(t, 3, 2), tc.own, "", Options{Name: tc.given})
+			src, err := r.bytesSource(pngOf(t, 3, 2), tc.own, "", Options{Name: tc.given})
 			must(t, err)
 			up := r.sent(src, Options{Name: tc.given})
 			if have := r.stored(up); up.FileName != tc.want || have.Name != tc.want {

@@ -43,12 +43,26 @@ type Config struct {
 	// reading and fetching.
 	KnowsKey bool
 	MaxSize  int64 // bytes; 0 is DefaultMaxSize
-	Log      zerolog.Logger
+	// Holds reports whether bytes hold a secret of this server's, and Mask hides
+	// it in a name; nil for none. What holds one is not sent: whoever has its URL
+	// could read it.
+	Holds func([]byte) bool
+	Mask  func(string) string
+	Log   zerolog.Logger
 }
+
+const (
+	// atOnce is how many uploads are under way together; the others wait.
+	atOnce = 16
+	// hashFirst is up to which size a source is hashed before it is sent, so that
+	// only calls that name the same bytes wait for each other.
+	hashFirst = 16 << 20
+)
 
 // Uploader uploads. It is safe for concurrent use.
 type Uploader struct {
-	cfg Config
+	cfg    Config
+	places chan struct{} // of the uploads under way
 
 	mu      sync.Mutex
 	flights map[flight]chan struct{} // closed when the one under way is over
@@ -59,7 +73,10 @@ func New(cfg Config) *Uploader {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
 	}
-	return &Uploader{cfg: cfg, flights: map[flight]chan struct{}{}}
+	if cfg.Mask == nil {
+		cfg.Mask = func(name string) string { return name }
+	}
+	return &Uploader{cfg: cfg, places: make(chan struct{}, atOnce), flights: map[flight]chan struct{}{}}
 }
 
 // Options say what becomes of an upload.
@@ -70,9 +87,11 @@ type Options struct {
 	// ContentType is what the caller says it is; empty means that the content
 	// tells. Where the two contradict each other the upload is refused.
 	ContentType string
-	// Expiry is how long fal is to keep the file; 0 means DefaultExpiry, and that
-	// one uploaded before will do however soon it expires.
+	// Expiry is how long fal is to keep the file; 0 means DefaultExpiry.
 	Expiry time.Duration
+	// LeastLife is how long a file that was uploaded before must still live to do;
+	// 0 means half of Expiry, or a minute where none is given.
+	LeastLife time.Duration
 	// Progress, unless nil, is told how many bytes are sent and how many there
 	// are, 0 where that is not known. It must return soon.
 	Progress func(sent, total int64)
@@ -87,7 +106,10 @@ func (o Options) expiry() time.Duration {
 
 // leastLife is how long a file that is there already must still live.
 func (o Options) leastLife() time.Duration {
-	if o.Expiry == 0 {
+	switch {
+	case o.LeastLife != 0:
+		return o.LeastLife
+	case o.Expiry == 0:
 		return time.Minute
 	}
 	return o.Expiry / 2
@@ -95,8 +117,25 @@ func (o Options) leastLife() time.Duration {
 
 // Upload sends a source, or finds it in the ledger.
 func (u *Uploader) Upload(ctx context.Context, src *Source, opts Options) (jobs.Upload, error) {
-	// One of a size at a time: the same bytes are named by many calls at once.
-	done, err := u.enter(ctx, flight{opts.Caller, src.Size})
+	leave, err := u.takePlace(ctx)
+	if err != nil {
+		return jobs.Upload{}, err
+	}
+	defer leave()
+	return u.upload(ctx, src, opts)
+}
+
+// upload is Upload for one that has its place.
+func (u *Uploader) upload(ctx context.Context, src *Source, opts Options) (jobs.Upload, error) {
+	if opts.Progress != nil {
+		opts.Progress(0, src.Size)
+	}
+	// The same bytes are named by many calls at once: one of them sends.
+	mark, err := src.mark(ctx)
+	if err != nil {
+		return jobs.Upload{}, failure(ctx, err)
+	}
+	done, err := u.enter(ctx, flight{opts.Caller, src.Size, mark})
 	if err != nil {
 		return jobs.Upload{}, err
 	}
@@ -175,6 +214,17 @@ func (u *Uploader) keep(ctx context.Context, sent falclient.Uploaded, name strin
 type flight struct {
 	caller string
 	size   int64
+	mark   string // of the bytes
+}
+
+// takePlace waits until there are few enough uploads under way.
+func (u *Uploader) takePlace(ctx context.Context) (leave func(), err error) {
+	select {
+	case u.places <- struct{}{}:
+		return func() { <-u.places }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // enter waits until no other upload of the kind is under way.
