@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"internal/files":     nil,
 	"internal/falsim":    nil,
 	"internal/workers":   nil,
+	"internal/metrics":   nil,
 	// Programs and tests of the project itself, which nothing imports.
 	"internal/bench":      {"internal/falsim", "falclient", "internal/jobs"},
 	"internal/chaos":      {"internal/jobs", "internal/falsim", "falclient"},
