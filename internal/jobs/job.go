@@ -93,6 +93,9 @@ func (j *Job) advance(seen Job) {
 	if j.Status.Finished() || seen.Status.Finished() {
 		return
 	}
+	if j.Status == Submitting && seen.Status != Submitting { // its answer could not be written down
+		j.RequestID, j.Submitted, j.Status = seen.RequestID, seen.Submitted, seen.Status
+	}
 	if j.Status == InQueue && seen.Status == InProgress {
 		j.Status = InProgress
 	}

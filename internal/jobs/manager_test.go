@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"nemotron-mcp/falclient"
@@ -76,6 +77,26 @@ func TestLedgerThatFailsLaterLosesNoAnswer(t *testing.T) {
 			t.Error("the fault is not in the log")
 		}
 		r.count(2, 2)
+	})
+}
+
+// fal's answer could not be written down, and what came after it could.
+func TestRequestIDOutlivesALedgerThatFails(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, falsim.Script{QueueDelay: time.Second, RunTime: time.Second, Output: "the answer"}, setup{})
+		r.ledger.set(&r.ledger.update, errDisk)
+		call := r.start(prompt("p", time.Minute))
+		synctest.Wait()
+		r.ledger.set(&r.ledger.update, nil)
+		job, err := call.wait()
+		if err != nil || job.Output != "the answer" {
+			t.Fatalf("%+v, %v", job, err)
+		}
+		r.m.Settle(job, ToldAll)
+		row := r.rows()[0]
+		if row.Status != Completed || row.RequestID != r.sim.Jobs()[0].RequestID || row.Submitted.IsZero() {
+			t.Errorf("the row: %+v", row)
+		}
 	})
 }
 
