@@ -43,7 +43,7 @@ var keepers = map[string][]string{
 	"github.com/tmaxmax/go-sse":             {"falclient"},
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/sync/errgroup":            {"falclient"},
-	"golang.org/x/time/rate":                {"falclient"},
+	"golang.org/x/time/rate":                {"falclient", "tools"},
 	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/bench", "internal/chaos"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/gabriel-vasile/mimetype":    {"internal/files"},

@@ -14,7 +14,9 @@ import (
 // brokenLedger can't be written.
 type brokenLedger struct{ *jobs.Memory }
 
-func (brokenLedger) Insert(context.Context, jobs.Job, float64) error { return errors.New("disk full") }
+func (brokenLedger) Insert(context.Context, jobs.Job, jobs.DayCaps) error {
+	return errors.New("disk full")
+}
 
 func unreachable() error { return errors.New("connection refused") }
 

@@ -64,7 +64,7 @@ func (s *service) list(ctx context.Context, in ListInput) (List, error) {
 	if err != nil {
 		return List{}, err
 	}
-	out := List{Jobs: make([]ListedJob, 0, len(page)), NextCursor: next, SpentTodayUSD: spent, DayCapUSD: s.jobs.DayCap()}
+	out := List{Jobs: make([]ListedJob, 0, len(page)), NextCursor: next, SpentTodayUSD: spent, DayCapUSD: s.jobs.DayCap(q.Caller)}
 	for _, j := range page {
 		row := ListedJob{
 			RequestID: j.RequestID, Status: string(shownStatus(j.Status)), Prompt: j.Preview,

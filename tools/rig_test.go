@@ -59,6 +59,9 @@ type rigOptions struct {
 	// metadataOnly has the ledger drop what was delivered.
 	metadataOnly    bool
 	perCall, perDay float64 // caps in USD
+	perDayTotal     float64
+	inFlight        int
+	limits          *Limits
 	folders         []string
 	noFolders       bool // instead of the project and folders
 	fetcher         uploads.Fetcher
@@ -81,6 +84,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	}
 	r.jobs = jobs.New(fal, r.ledger, jobs.Options{
 		MetadataOnly: o.metadataOnly, MaxCostPerCall: o.perCall, MaxCostPerDay: o.perDay,
+		MaxCostPerDayTotal: o.perDayTotal, MaxInFlight: o.inFlight,
 		Prices: jobs.DefaultPrices(), KnowsKey: !o.noKey, OneCaller: true, Log: log,
 	})
 	allowed := append([]string{r.project}, o.folders...)
@@ -94,7 +98,7 @@ func newRig(t *testing.T, o rigOptions) *rig {
 	}
 	var err error
 	r.server, err = NewServer(Config{
-		Version: "1.2.3", Jobs: r.jobs, Folders: r.folders, Secrets: secrets, Log: log,
+		Version: "1.2.3", Jobs: r.jobs, Folders: r.folders, Secrets: secrets, Limits: o.limits, Log: log,
 		Uploads: uploads.New(uploads.Config{
 			Storage: storage, Ledger: jobs.NewMemory(), Fetcher: o.fetcher, KnowsKey: !o.noKey, MaxSize: o.maxUpload, Log: log,
 		}),

@@ -27,6 +27,7 @@ type Config struct {
 	Uploads *uploads.Uploader
 	Folders *Folders
 	Secrets *redact.Redactor
+	Limits  *Limits // of each caller; nil is none
 	Log     zerolog.Logger
 }
 
@@ -59,7 +60,7 @@ func NewServer(cfg Config) (*server.MCPServer, error) {
 // All declares the tools, in the order in which they are documented.
 func All(cfg Config) ([]server.ServerTool, error) {
 	s := &service{jobs: cfg.Jobs, uploads: cfg.Uploads, folders: cfg.Folders, secrets: cfg.Secrets}
-	f := frame{secrets: cfg.Secrets, log: cfg.Log}
+	f := frame{secrets: cfg.Secrets, limits: cfg.Limits, log: cfg.Log}
 	var all []server.ServerTool
 	add := func(t server.ServerTool, err error) error {
 		all = append(all, t)

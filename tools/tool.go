@@ -32,6 +32,7 @@ type texter interface{ text() string }
 // frame is what every tool is wrapped in.
 type frame struct {
 	secrets *redact.Redactor
+	limits  *Limits
 	log     zerolog.Logger
 }
 
@@ -70,6 +71,9 @@ func newTool[In any, Out texter](f frame, s spec, handle func(context.Context, I
 		}()
 		var in In
 		if err := decode(validator, req, &in); err != nil {
+			return f.failure(err), nil
+		}
+		if err := f.limits.allow(callerFrom(ctx)); err != nil {
 			return f.failure(err), nil
 		}
 		ctx, p := f.withProgress(ctx, req)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/jobs"
 	"nemotron-mcp/internal/redact"
+	"nemotron-mcp/tools"
 )
 
 // What --store says.
@@ -33,23 +35,26 @@ const (
 // Options are the flags of every command: flags, then environment, then
 // defaults. The key has no flag, because a command line is public.
 type Options struct {
-	FalKeyFile     string        `help:"File that holds the fal key, where FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET) is not set." type:"path" placeholder:"FILE"`
-	QueueURL       string        `help:"Base URL of fal's queue (default: ${queue_url})." env:"FAL_QUEUE_URL" placeholder:"URL"`
-	PlatformURL    string        `help:"Base URL of fal's platform API, for prices and the history of requests (default where the queue is fal's: ${platform_url})." env:"FAL_PLATFORM_URL" placeholder:"URL"`
-	RestURL        string        `name:"rest-url" help:"Base URL of fal's upload API (default where the queue is fal's: ${rest_url})." env:"FAL_REST_URL" placeholder:"URL"`
-	AllowDir       []string      `help:"Folder in which tools may read files; may be repeated. The variable NEMOTRON_MCP_ALLOW_DIR is a list of paths." type:"path" sep:"none" env:"-" placeholder:"DIR"`
-	MaxUploadSize  size          `help:"Largest file that is uploaded, such as 500MB or 2GiB." default:"2GiB" placeholder:"SIZE"`
-	SafetyChecker  string        `help:"Turn fal's safety checker on or off; fal's default where not set." enum:"on,off,," default:"" placeholder:"on|off"`
-	QueuePriority  string        `help:"Priority in fal's queue: normal or low." enum:"normal,low,," default:"" placeholder:"normal|low"`
-	StartTimeout   time.Duration `help:"Have fal give up a job that has not started by then (such as 90s)." placeholder:"DURATION"`
-	PayloadStorage string        `help:"Have fal store inputs and outputs, or not; the account's setting where not set." enum:"on,off,," default:"" placeholder:"on|off"`
-	StateDir       string        `help:"Folder of the ledger (default: the platform's folder for state)." type:"path" placeholder:"DIR"`
-	Store          string        `help:"What the ledger keeps: full; metadata (no prompts, no answers once delivered); memory (nothing on disk)." enum:"full,metadata,memory" default:"full" placeholder:"full|metadata|memory"`
-	MaxCostPerCall cost          `help:"Refuse a call that may cost more (USD)." placeholder:"USD"`
-	MaxCostPerDay  cost          `help:"Refuse calls with which the UTC day may cost more, all processes together (USD)." placeholder:"USD"`
-	Price          jobs.Prices   `help:"USD per 1,000 tokens of an endpoint, instead of fal's published price." placeholder:"ENDPOINT=USD"`
-	LogLevel       string        `help:"${enum}." enum:"debug,info,warn,error" default:"info"`
-	LogFormat      string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
+	FalKeyFile         string        `help:"File that holds the fal key, where FAL_KEY (or FAL_KEY_ID and FAL_KEY_SECRET) is not set." type:"path" placeholder:"FILE"`
+	QueueURL           string        `help:"Base URL of fal's queue (default: ${queue_url})." env:"FAL_QUEUE_URL" placeholder:"URL"`
+	PlatformURL        string        `help:"Base URL of fal's platform API, for prices and the history of requests (default where the queue is fal's: ${platform_url})." env:"FAL_PLATFORM_URL" placeholder:"URL"`
+	RestURL            string        `name:"rest-url" help:"Base URL of fal's upload API (default where the queue is fal's: ${rest_url})." env:"FAL_REST_URL" placeholder:"URL"`
+	AllowDir           []string      `help:"Folder in which tools may read files; may be repeated. The variable NEMOTRON_MCP_ALLOW_DIR is a list of paths." type:"path" sep:"none" env:"-" placeholder:"DIR"`
+	MaxUploadSize      size          `help:"Largest file that is uploaded, such as 500MB or 2GiB." default:"2GiB" placeholder:"SIZE"`
+	SafetyChecker      string        `help:"Turn fal's safety checker on or off; fal's default where not set." enum:"on,off,," default:"" placeholder:"on|off"`
+	QueuePriority      string        `help:"Priority in fal's queue: normal or low." enum:"normal,low,," default:"" placeholder:"normal|low"`
+	StartTimeout       time.Duration `help:"Have fal give up a job that has not started by then (such as 90s)." placeholder:"DURATION"`
+	PayloadStorage     string        `help:"Have fal store inputs and outputs, or not; the account's setting where not set." enum:"on,off,," default:"" placeholder:"on|off"`
+	StateDir           string        `help:"Folder of the ledger (default: the platform's folder for state)." type:"path" placeholder:"DIR"`
+	Store              string        `help:"What the ledger keeps: full; metadata (no prompts, no answers once delivered); memory (nothing on disk)." enum:"full,metadata,memory" default:"full" placeholder:"full|metadata|memory"`
+	MaxCostPerCall     cost          `help:"Refuse a call that may cost more (USD)." placeholder:"USD"`
+	MaxCostPerDay      cost          `help:"Refuse calls with which the UTC day may cost more, all processes together (USD). Where callers have names, each has that much." placeholder:"USD"`
+	MaxCostPerDayTotal cost          `help:"Refuse calls with which the UTC day may cost more, all callers and processes together (USD)." placeholder:"USD"`
+	MaxCallsPerMinute  often         `help:"Refuse tool calls that a caller makes more often; that many may come at once." placeholder:"N"`
+	MaxJobsInFlight    many          `help:"Refuse new jobs of a caller that has so many unfinished ones in this process." placeholder:"N"`
+	Price              jobs.Prices   `help:"USD per 1,000 tokens of an endpoint, instead of fal's published price." placeholder:"ENDPOINT=USD"`
+	LogLevel           string        `help:"${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogFormat          string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
 }
 
 // cost is a cap in USD; 0 is one that was not given.
@@ -64,6 +69,41 @@ func (c *cost) UnmarshalText(text []byte) error {
 	*c = cost(value)
 	return nil
 }
+
+// often is a number of calls a minute; 0 is no limit.
+type often float64
+
+// UnmarshalText reads a flag. What is no rate must not become no limit.
+func (o *often) UnmarshalText(text []byte) error {
+	value, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(value >= 0.01 && value <= 1e6) {
+		return errors.New("must be a number of calls from 0.01 to 1000000; leave it out for no limit")
+	}
+	*o = often(value)
+	return nil
+}
+
+// limits are what each caller may do; nil where there is no limit.
+func (o *Options) limits() *tools.Limits {
+	perMinute := float64(o.MaxCallsPerMinute)
+	return tools.NewLimits(perMinute, int(math.Ceil(perMinute)))
+}
+
+// many is a number of jobs; 0 is no limit.
+type many int
+
+// UnmarshalText reads a flag. What is no number must not become no limit.
+func (m *many) UnmarshalText(text []byte) error {
+	value, err := strconv.Atoi(string(text))
+	if err != nil || value < 1 || value > 1e6 {
+		return errors.New("must be a number of jobs from 1 to 1000000; leave it out for no limit")
+	}
+	*m = many(value)
+	return nil
+}
+
+// dayCapped reports whether there is a cap that all processes share.
+func (o *Options) dayCapped() bool { return o.MaxCostPerDay > 0 || o.MaxCostPerDayTotal > 0 }
 
 // size is a number of bytes.
 type size int64
@@ -255,6 +295,15 @@ func (o *Options) environ() []string {
 	}
 	if o.MaxCostPerDay != 0 {
 		env = append(env, envPrefix+"_MAX_COST_PER_DAY="+strconv.FormatFloat(float64(o.MaxCostPerDay), 'f', -1, 64))
+	}
+	if o.MaxCostPerDayTotal != 0 {
+		env = append(env, envPrefix+"_MAX_COST_PER_DAY_TOTAL="+strconv.FormatFloat(float64(o.MaxCostPerDayTotal), 'f', -1, 64))
+	}
+	if o.MaxCallsPerMinute != 0 {
+		env = append(env, envPrefix+"_MAX_CALLS_PER_MINUTE="+strconv.FormatFloat(float64(o.MaxCallsPerMinute), 'f', -1, 64))
+	}
+	if o.MaxJobsInFlight != 0 {
+		env = append(env, envPrefix+"_MAX_JOBS_IN_FLIGHT="+strconv.Itoa(int(o.MaxJobsInFlight)))
 	}
 	if o.StartTimeout != 0 {
 		env = append(env, envPrefix+"_START_TIMEOUT="+o.StartTimeout.String())

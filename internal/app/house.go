@@ -66,21 +66,23 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 	if err != nil {
 		return nil, err
 	}
-	if s.opts.MaxCostPerDay > 0 && s.opts.Store == storeMemory {
+	if s.opts.dayCapped() && s.opts.Store == storeMemory {
 		return nil, &configError{
-			"--max-cost-per-day holds for all processes together, which share a ledger on disk, and --store=memory keeps none",
+			"a cap on the day's cost (--max-cost-per-day, --max-cost-per-day-total) holds for all processes together, which share a ledger on disk, and --store=memory keeps none",
 			"Leave one of the two out.",
 		}
 	}
 	ledger := jobs.NewLazy(func() (jobs.Ledger, error) { return open(h.log) })
 	h.jobs = jobs.New(h.fal, ledger, jobs.Options{
 		Prices: prices, Submit: submit, SafetyChecker: onOff(s.opts.SafetyChecker),
-		MaxCostPerCall: float64(s.opts.MaxCostPerCall), MaxCostPerDay: float64(s.opts.MaxCostPerDay), MetadataOnly: s.opts.Store == storeMetadata,
-		KnowsKey: h.knowsKey, OneCaller: true, Mask: h.secrets.String, Log: h.log,
+		MaxCostPerCall: float64(s.opts.MaxCostPerCall), MaxCostPerDay: float64(s.opts.MaxCostPerDay),
+		MaxCostPerDayTotal: float64(s.opts.MaxCostPerDayTotal), MaxInFlight: int(s.opts.MaxJobsInFlight),
+		MetadataOnly: s.opts.Store == storeMetadata,
+		KnowsKey:     h.knowsKey, OneCaller: true, Mask: h.secrets.String, Log: h.log,
 	})
 	h.folders = tools.NewFolders(s.opts.localDirs(), h.log)
 	h.server, err = tools.NewServer(tools.Config{
-		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Log: h.log,
+		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Limits: s.opts.limits(), Log: h.log,
 		Uploads: uploads.New(uploads.Config{
 			Storage: h.fal, Ledger: ledger, Fetcher: files.NewFetcher(s.userAgent()),
 			KnowsKey: h.knowsKey, MaxSize: int64(s.opts.MaxUploadSize), Holds: h.secrets.Holds, Mask: h.secrets.String, Log: h.log,

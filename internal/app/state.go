@@ -69,7 +69,7 @@ func (o *Options) openLedger(log zerolog.Logger) (jobs.Ledger, error) {
 			return ledger, nil
 		}
 	}
-	if o.MaxCostPerDay > 0 || errors.Is(err, jobs.ErrStateFolder) || errors.Is(err, jobs.ErrNewerLedger) || !noFolder(err) {
+	if o.dayCapped() || errors.Is(err, jobs.ErrStateFolder) || errors.Is(err, jobs.ErrNewerLedger) || !noFolder(err) {
 		return nil, err
 	}
 	log.Warn().Err(err).Msg("no ledger can be kept on disk: jobs are known for as long as this process lives. Set --state-dir (NEMOTRON_MCP_STATE_DIR) to a folder of your own, or --store=memory to have it so")

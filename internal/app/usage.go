@@ -3,6 +3,7 @@ package app
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,7 +50,7 @@ func (c *usageCommand) Run(s *session) error {
 		if asTable {
 			return nil
 		}
-		b, err := encode(report(nil, now, float64(s.opts.MaxCostPerDay)), "  ")
+		b, err := encode(report(nil, now, s.opts.dayCap(nil)), "  ")
 		if err != nil {
 			return err
 		}
@@ -61,12 +62,23 @@ func (c *usageCommand) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		r := report(rows, now, h.jobs.DayCap())
+		r := report(rows, now, s.opts.dayCap(rows))
 		if asTable {
 			return h.print(s.Out, h.usageTable(r))
 		}
 		return h.printJSON(s.Out, r)
 	})
+}
+
+// dayCap is the cap on what all of these rows count in a day, in USD; 0 is none.
+// Where callers have names, --max-cost-per-day is each one's.
+func (o *Options) dayCap(rows []jobs.UsageRow) float64 {
+	each, all := float64(o.MaxCostPerDay), float64(o.MaxCostPerDayTotal)
+	named := slices.ContainsFunc(rows, func(row jobs.UsageRow) bool { return row.Caller != "" })
+	if named || each == 0 || all > 0 && all < each {
+		return all
+	}
+	return each
 }
 
 // report sums up in billionths of a dollar, so that the total is that of the

@@ -123,7 +123,7 @@ func fill(dir string) error {
 			Output: string(make([]byte, 2000)), FinishReason: "stop",
 			Usage: &falclient.Usage{InputTokens: 500, OutputTokens: 400}, CostUSD: 0.009, CountedUSD: 0.009,
 		}
-		if err := ledger.Insert(context.Background(), row, 0); err != nil {
+		if err := ledger.Insert(context.Background(), row, jobs.DayCaps{}); err != nil {
 			return errors.Join(err, ledger.Close())
 		}
 	}

@@ -7,8 +7,8 @@ import (
 )
 
 // Check reports what would keep a call from being submitted as things stand: no
-// key, a cap, a ledger that can't be used. It is for a call that has to upload
-// something first, and reserves nothing. The error is an *Error.
+// key, a cap, no place in flight, a ledger that can't be used. It is for a call
+// that has to upload something first, and reserves nothing. The error is an *Error.
 func (m *Manager) Check(ctx context.Context, req Request) error {
 	if !m.opts.KnowsKey {
 		return NoKey()
@@ -21,7 +21,7 @@ func (m *Manager) Check(ctx context.Context, req Request) error {
 		return shuttingDown()
 	}
 	defer m.entering.Done()
-	refused := m.overCap(ctx, m.opts.Prices.WorstCase(req.Endpoint, req.Input))
+	refused := m.refusal(ctx, req)
 	if refused == nil {
 		return nil
 	}
@@ -37,15 +37,23 @@ func (m *Manager) Check(ctx context.Context, req Request) error {
 	return refused
 }
 
+// refusal is that of a new job for a call, as things stand, or nil.
+func (m *Manager) refusal(ctx context.Context, req Request) error {
+	if m.places.full(req.Caller) {
+		return noPlace(m.opts.MaxInFlight)
+	}
+	return m.overCap(ctx, req.Caller, m.opts.Prices.WorstCase(req.Endpoint, req.Input))
+}
+
 // overCap is the refusal of a call that may cost that much, as things stand, or
 // nil.
-func (m *Manager) overCap(ctx context.Context, worst float64) error {
+func (m *Manager) overCap(ctx context.Context, caller string, worst float64) error {
 	if err := m.overCallCap(worst); err != nil {
 		return err
 	}
-	most := m.opts.MaxCostPerDay
-	if most == 0 {
-		if _, err := m.ledger.Spent(ctx, "", time.Now()); err != nil {
+	caps := m.dayCaps(caller)
+	if caps == (DayCaps{}) {
+		if _, err := m.ledger.Spent(ctx, caller, time.Now()); err != nil {
 			return ledgerFailure("read, so nothing was submitted", err)
 		}
 		return nil
@@ -54,14 +62,42 @@ func (m *Manager) overCap(ctx context.Context, worst float64) error {
 	if err != nil {
 		return ledgerFailure("read, so nothing was submitted", err)
 	}
-	var spent float64
+	var ofCaller, all int64
 	for _, row := range today {
-		spent += row.CountedUSD
+		all += nano(row.CountedUSD)
+		if row.Caller == caller {
+			ofCaller += nano(row.CountedUSD)
+		}
 	}
-	if nano(spent+worst) > nano(most) {
-		return overDayCap(worst, spent, most, time.Now())
+	if over := caps.over(nano(worst), ofCaller, all); over != nil {
+		return m.overDayCap(caller, worst, over)
 	}
 	return nil
+}
+
+// dayCaps are those for a new row of that caller's. The one without a name is
+// alone, so that what holds for each caller holds for all rows.
+func (m *Manager) dayCaps(caller string) DayCaps {
+	each, all := m.opts.MaxCostPerDay, m.opts.MaxCostPerDayTotal
+	switch {
+	case caller != "":
+		return DayCaps{All: all, Caller: each}
+	case all == 0 || each > 0 && each < all:
+		return DayCaps{All: each}
+	}
+	return DayCaps{All: all}
+}
+
+// overDayCap tells a caller of the cap that it has reached. What others have
+// spent is told only to the one without a name, for whom there are no others.
+func (m *Manager) overDayCap(caller string, worst float64, over *OverCapError) error {
+	switch {
+	case over.OfCaller:
+		return overOwnCap(worst, over, time.Now())
+	case caller == "" && over.CapUSD == m.opts.MaxCostPerDay:
+		return overDayCap(worst, over, time.Now())
+	}
+	return overTotalCap(time.Now())
 }
 
 func (m *Manager) overCallCap(worst float64) error {
@@ -76,9 +112,9 @@ func (m *Manager) insert(ctx context.Context, job Job) error {
 	if err := m.overCallCap(job.CountedUSD); err != nil {
 		return err
 	}
-	err := m.ledger.Insert(ctx, job, m.opts.MaxCostPerDay)
+	err := m.ledger.Insert(ctx, job, m.dayCaps(job.Caller))
 	if over := new(OverCapError); errors.As(err, &over) {
-		return overDayCap(job.CountedUSD, over.SpentUSD, m.opts.MaxCostPerDay, time.Now())
+		return m.overDayCap(job.Caller, job.CountedUSD, over)
 	}
 	if err != nil {
 		return ledgerFailure("written, so nothing was submitted", err)

@@ -49,7 +49,7 @@ func TestDayCapHoldsAcrossProcesses(t *testing.T) {
 			if !ok || e.Code != BudgetExceeded || job.ID != "" {
 				t.Fatalf("%v", err)
 			}
-			for _, want := range []string{fmt.Sprintf("up to $%.6f", worst), fmt.Sprintf("$%.6f of the day's cap of $%.6f is left", most-fit*worst, most)} {
+			for _, want := range []string{fmt.Sprintf("up to $%.6f", worst), fmt.Sprintf("$%.6f of your own cap for the day of $%.6f is left", most-fit*worst, most)} {
 				if !strings.Contains(e.Message, want) {
 					t.Errorf("%q does not say %q", e.Message, want)
 				}

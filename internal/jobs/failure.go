@@ -178,7 +178,7 @@ func contentBlocked(api *falclient.APIError) *Error {
 // bills no 5xx. A refusal by the model may have taken its time.
 func notBilled(f *Error) bool { return f.free }
 
-// overCallCap and overDayCap are the refusals of the operator's caps.
+// overCallCap and those below are the refusals of the operator's caps.
 func overCallCap(worst, most float64) *Error {
 	return &Error{
 		Code:    BudgetExceeded,
@@ -187,18 +187,45 @@ func overCallCap(worst, most float64) *Error {
 	}
 }
 
-func overDayCap(worst, spent, most float64, now time.Time) *Error {
+func overDayCap(worst float64, over *OverCapError, now time.Time) *Error {
+	return untilTomorrow(now, fmt.Sprintf("This call may cost up to $%.6f; $%.6f of the day's cap of $%.6f is left ($%.6f is spent or reserved by calls under way).",
+		worst, max(over.CapUSD-over.SpentUSD, 0), over.CapUSD, over.SpentUSD), "--max-cost-per-day")
+}
+
+func overOwnCap(worst float64, over *OverCapError, now time.Time) *Error {
+	return untilTomorrow(now, fmt.Sprintf("This call may cost up to $%.6f; $%.6f of your own cap for the day of $%.6f is left ($%.6f is spent or reserved by your calls under way).",
+		worst, max(over.CapUSD-over.SpentUSD, 0), over.CapUSD, over.SpentUSD), "--max-cost-per-day")
+}
+
+// overTotalCap tells no sums: they would be what others have spent.
+func overTotalCap(now time.Time) *Error {
+	return untilTomorrow(now, "The server's cap for the day, which all callers share, is used up.", "--max-cost-per-day-total")
+}
+
+// untilTomorrow is the refusal of a cap that starts anew with the next UTC day.
+func untilTomorrow(now time.Time, message, flag string) *Error {
 	now = now.UTC()
 	reset := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, time.UTC)
 	return &Error{
-		Code: BudgetExceeded,
-		Message: fmt.Sprintf("This call may cost up to $%.6f; $%.6f of the day's cap of $%.6f is left ($%.6f is spent or reserved by calls under way). Nothing was submitted.",
-			worst, max(most-spent, 0), most, spent),
-		Action: fmt.Sprintf("The cap starts anew at %s (in %s). Until then send less text or a smaller max_tokens, wait for calls under way to end, or ask the operator for a higher --max-cost-per-day.",
-			reset.Format(time.RFC3339), reset.Sub(now).Round(time.Minute)),
+		Code: BudgetExceeded, Message: message + " Nothing was submitted.",
+		Action: fmt.Sprintf("The cap starts anew at %s (in %s). Until then send less text or a smaller max_tokens, wait for calls under way to end, or ask the operator for a higher %s.",
+			reset.Format(time.RFC3339), reset.Sub(now).Round(time.Minute), flag),
 		RetryAfter: reset.Sub(now),
 	}
 }
+
+// noPlace is the refusal of one more job in flight.
+func noPlace(most int) *Error {
+	return &Error{
+		Code: RateLimited, Retryable: true, RetryAfter: placeTime,
+		Message: fmt.Sprintf("You have as many unfinished jobs as a caller may have at once (%d). Nothing was submitted.", most),
+		Action:  "Wait for one of your jobs to end (queue_list), then call again.",
+	}
+}
+
+// placeTime is when a place may be free again: no one can tell, but most jobs
+// end within it.
+const placeTime = 10 * time.Second
 
 // cancelledType is the error type of a request that was cancelled.
 const cancelledType = "client_cancelled"

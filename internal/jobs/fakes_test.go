@@ -33,11 +33,11 @@ func (f *faultyLedger) set(which *error, err error) {
 	*which = err
 }
 
-func (f *faultyLedger) Insert(ctx context.Context, job Job, dayCap float64) error {
+func (f *faultyLedger) Insert(ctx context.Context, job Job, caps DayCaps) error {
 	if err := f.fault(&f.insert); err != nil {
 		return err
 	}
-	return f.Ledger.Insert(ctx, job, dayCap)
+	return f.Ledger.Insert(ctx, job, caps)
 }
 
 func (f *faultyLedger) Update(ctx context.Context, id string, change func(*Job)) (Job, error) {

@@ -57,6 +57,7 @@ type rig struct {
 // setup is what a test wants to be different.
 type setup struct {
 	manyCallers bool
+	inFlight    int
 	noKey       bool
 	prices      Prices
 	submit      falclient.SubmitOptions
@@ -83,7 +84,7 @@ func openRig(ctx context.Context, t tester, script falsim.Script, s setup) *rig 
 		s.prices = DefaultPrices()
 	}
 	r.m = New(fal, r.ledger, Options{
-		Prices: s.prices, Submit: s.submit, KnowsKey: !s.noKey, OneCaller: !s.manyCallers, Log: zerolog.New(r.log),
+		Prices: s.prices, Submit: s.submit, KnowsKey: !s.noKey, OneCaller: !s.manyCallers, MaxInFlight: s.inFlight, Log: zerolog.New(r.log),
 	})
 	return r
 }

@@ -153,11 +153,11 @@ type mortal struct {
 
 var errKilled = errors.New("the process is dead")
 
-func (m *mortal) Insert(ctx context.Context, job Job, dayCap float64) error {
+func (m *mortal) Insert(ctx context.Context, job Job, caps DayCaps) error {
 	if m.dead.Load() {
 		return errKilled
 	}
-	return m.Shared.Insert(ctx, job, dayCap)
+	return m.Shared.Insert(ctx, job, caps)
 }
 
 func (m *mortal) Update(ctx context.Context, id string, change func(*Job)) (Job, error) {

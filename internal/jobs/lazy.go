@@ -52,12 +52,12 @@ func (z *Lazy) Close() error {
 }
 
 // Insert implements Ledger.
-func (z *Lazy) Insert(ctx context.Context, job Job, dayCap float64) error {
+func (z *Lazy) Insert(ctx context.Context, job Job, caps DayCaps) error {
 	l, err := z.get()
 	if err != nil {
 		return err
 	}
-	return l.Insert(ctx, job, dayCap)
+	return l.Insert(ctx, job, caps)
 }
 
 // Update implements Ledger.

@@ -13,12 +13,39 @@ var ErrNoJob = errors.New("no such job")
 // ErrKnownJob is returned for a row whose request another row has.
 var ErrKnownJob = errors.New("the ledger has this request already")
 
+// DayCaps are caps in USD on what the rows of a UTC day count together, the new
+// row among them; 0 is none.
+type DayCaps struct {
+	All    float64 // the rows of all callers
+	Caller float64 // those of the new row's caller
+}
+
 // OverCapError is why a row was not inserted: with it the day would cost more
-// than the cap.
-type OverCapError struct{ SpentUSD float64 }
+// than a cap. Where both caps are exceeded it tells of the caller's.
+type OverCapError struct {
+	SpentUSD float64 // what the rows under that cap count without the new one
+	CapUSD   float64
+	OfCaller bool // it is the cap of the row's caller, and not that of all
+}
 
 func (e *OverCapError) Error() string {
-	return fmt.Sprintf("$%.6f of the day's cap is spent", e.SpentUSD)
+	whose := "of all callers"
+	if e.OfCaller {
+		whose = "of the caller"
+	}
+	return fmt.Sprintf("$%.6f of the day's cap %s, $%.6f, is spent", e.SpentUSD, whose, e.CapUSD)
+}
+
+// over is the refusal of a row that counts that much, in billionths of a dollar,
+// where its day's rows count so much already; nil where it fits.
+func (c DayCaps) over(counts, ofCaller, all int64) *OverCapError {
+	switch {
+	case c.Caller > 0 && ofCaller+counts > nano(c.Caller):
+		return &OverCapError{usd(ofCaller), c.Caller, true}
+	case c.All > 0 && all+counts > nano(c.All):
+		return &OverCapError{usd(all), c.All, false}
+	}
+	return nil
 }
 
 // Ledger keeps the rows. Implementations are safe for concurrent use, and end
@@ -27,12 +54,12 @@ func (e *OverCapError) Error() string {
 // has one writer of its state, the goroutine that watches the job; Update
 // makes its change atomic against the others', which may be in other processes.
 type Ledger interface {
-	// Insert writes a new row, which this process owns and waits for. Where dayCap,
-	// in USD, is not 0 and the row's CountedUSD and that of all rows of its UTC
-	// day would be more together, it writes nothing and returns an *OverCapError.
-	// The submission follows only where it succeeded. A row that comes with a
-	// request_id is not inserted beside another of the caller's: ErrKnownJob.
-	Insert(ctx context.Context, job Job, dayCap float64) error
+	// Insert writes a new row, which this process owns and waits for. Where the
+	// CountedUSD of its UTC day's rows and its own would be more than one of the
+	// caps, it writes nothing and returns an *OverCapError. The submission follows
+	// only where it succeeded. A row that comes with a request_id is not inserted
+	// beside another of the caller's: ErrKnownJob.
+	Insert(ctx context.Context, job Job, caps DayCaps) error
 	// Update changes a row in one step and returns it as it is then. change may
 	// be called more than once, each time with the row as it stands.
 	Update(ctx context.Context, id string, change func(*Job)) (Job, error)

@@ -18,30 +18,44 @@ func TestLedgerDayCapIsExact(t *testing.T) {
 		counts := func(usd float64, at time.Time, caller string) func(*Job) {
 			return func(j *Job) { j.CountedUSD, j.Created, j.Caller = usd, at, caller }
 		}
+		there := func(usd float64, at time.Time, caller string) []Job { return []Job{row(1, counts(usd, at, caller))} }
+		next := func(usd float64) Job { return row(2, counts(usd, noon, me)) }
+		all, own := DayCaps{All: 0.3}, DayCaps{Caller: 0.3}
 		for _, tc := range []struct {
-			name  string
-			cap   float64
-			rows  []Job // that are there
-			next  Job
-			spent float64 // in the refusal; negative where there is none
+			name string
+			caps DayCaps
+			rows []Job // that are there
+			next Job
+			over *OverCapError
 		}{
-			{"equal", 0.3, []Job{row(1, counts(0.1, noon, me))}, row(2, counts(0.2, noon, me)), -1},
-			{"one nano above", 0.3, []Job{row(1, counts(0.1, noon, me))}, row(2, counts(0.200000001, noon, me)), 0.1},
-			{"of other callers too", 0.3, []Job{row(1, counts(0.3, noon, "other"))}, row(2, counts(0.000000001, noon, me)), 0.3},
-			{"alone above", 0.3, nil, row(1, counts(0.300000001, noon, me)), 0},
-			{"alone equal", 0.3, nil, row(1, counts(0.3, noon, me)), -1},
-			{"what costs nothing, where all is spent", 0.3, []Job{row(1, counts(0.3, noon, me))}, row(2, counts(0, noon, me)), -1},
-			{"another day's", 0.3, []Job{row(1, counts(0.3, noon.Add(-12*time.Hour-1), me))}, row(2, counts(0.3, noon, me)), -1},
-			{"the day's first moment", 0.3, []Job{row(1, counts(0.3, noon.Add(-12*time.Hour), me))}, row(2, counts(0.1, noon, me)), 0.3},
-			{"the day's last moment", 0.3, []Job{row(1, counts(0.3, noon, me))}, row(2, counts(0.1, noon.Add(12*time.Hour-1), me)), 0.3},
-			{"no cap", 0, []Job{row(1, counts(9, noon, me))}, row(2, counts(9, noon, me)), -1},
+			{"equal", all, there(0.1, noon, me), next(0.2), nil},
+			{"one nano above", all, there(0.1, noon, me), next(0.200000001), &OverCapError{0.1, 0.3, false}},
+			{"of other callers too", all, there(0.3, noon, "other"), next(0.000000001), &OverCapError{0.3, 0.3, false}},
+			{"alone above", all, nil, next(0.300000001), &OverCapError{0, 0.3, false}},
+			{"alone equal", all, nil, next(0.3), nil},
+			{"what costs nothing, where all is spent", all, there(0.3, noon, me), next(0), nil},
+			{"another day's", all, there(0.3, noon.Add(-12*time.Hour-1), me), next(0.3), nil},
+			{"the day's first moment", all, there(0.3, noon.Add(-12*time.Hour), me), next(0.1), &OverCapError{0.3, 0.3, false}},
+			{"the day's last moment", all, there(0.3, noon, me), row(2, counts(0.1, noon.Add(12*time.Hour-1), me)), &OverCapError{0.3, 0.3, false}},
+			{"no cap", DayCaps{}, there(9, noon, me), next(9), nil},
+			{"the caller's, equal", own, there(0.1, noon, me), next(0.2), nil},
+			{"the caller's, one nano above", own, there(0.1, noon, me), next(0.200000001), &OverCapError{0.1, 0.3, true}},
+			{"the caller's, and another has spent it", own, there(0.3, noon, "other"), next(0.3), nil},
+			{"the caller's, on another day", own, there(0.3, noon.Add(-12*time.Hour-1), me), next(0.3), nil},
+			{"of the one without a name", own, there(0.3, noon, ""), row(2, counts(0.1, noon, "")), &OverCapError{0.3, 0.3, true}},
+			{"the one without a name has spent it", own, there(0.3, noon, ""), next(0.3), nil},
+			{"both, and only all is above", DayCaps{0.3, 0.2}, there(0.2, noon, "other"), next(0.2), &OverCapError{0.2, 0.3, false}},
+			{"both, and only the caller's is above", DayCaps{0.3, 0.2}, there(0.1, noon, me), next(0.2), &OverCapError{0.1, 0.2, true}},
+			{"both above", DayCaps{0.3, 0.2}, []Job{row(1, counts(0.2, noon, me)), row(3, counts(0.1, noon, "other"))}, next(0.1), &OverCapError{0.2, 0.2, true}},
+			{"both equal", DayCaps{0.3, 0.2}, []Job{row(1, counts(0.1, noon, me)), row(3, counts(0.1, noon, "other"))}, next(0.1), nil},
 		} {
 			m := open(t)
 			insert(t, m, tc.rows...)
-			err := m.Insert(t.Context(), tc.next, tc.cap)
+			err := m.Insert(t.Context(), tc.next, tc.caps)
 			var over *OverCapError
-			if errors.As(err, &over) != (tc.spent >= 0) || err != nil && (over == nil || over.SpentUSD != tc.spent) {
-				t.Errorf("%s: %v", tc.name, err)
+			errors.As(err, &over)
+			if diff := cmp.Diff(tc.over, over); diff != "" || (err == nil) != (over == nil) {
+				t.Errorf("%s: %v (-want +got):\n%s", tc.name, err, diff)
 			}
 			if _, found := m.Find(t.Context(), tc.next.ID); (found == nil) != (err == nil) {
 				t.Errorf("%s: the row is there: %v, though Insert said %v", tc.name, found == nil, err)
@@ -52,15 +66,17 @@ func TestLedgerDayCapIsExact(t *testing.T) {
 
 func TestLedgerDayCapFollowsWhatIsSettled(t *testing.T) {
 	eachLedger(t, func(t *testing.T, open func(*testing.T) Ledger) {
-		m := open(t)
-		insert(t, m, row(1, func(j *Job) { j.CountedUSD = 1 }))
-		next := row(2, func(j *Job) { j.CountedUSD = 0.75 })
-		if err := m.Insert(t.Context(), next, 1); err == nil {
-			t.Fatal("above the cap")
-		}
-		change(t, m, 1, func(j *Job) { j.CountedUSD = 0.25 })
-		if err := m.Insert(t.Context(), next, 1); err != nil {
-			t.Errorf("after the settlement: %v", err)
+		for _, caps := range []DayCaps{{All: 1}, {Caller: 1}, {All: 1, Caller: 1}} {
+			m := open(t)
+			insert(t, m, row(1, func(j *Job) { j.CountedUSD = 1 }))
+			next := row(2, func(j *Job) { j.CountedUSD = 0.75 })
+			if err := m.Insert(t.Context(), next, caps); err == nil {
+				t.Fatalf("above the cap %+v", caps)
+			}
+			change(t, m, 1, func(j *Job) { j.CountedUSD = 0.25 })
+			if err := m.Insert(t.Context(), next, caps); err != nil {
+				t.Errorf("%+v, after the settlement: %v", caps, err)
+			}
 		}
 	})
 }
@@ -142,7 +158,7 @@ func TestLazyOpensOnce(t *testing.T) {
 		}
 		return NewMemory(), nil
 	})
-	if err := z.Insert(t.Context(), row(1), 0); !errors.Is(err, fail) {
+	if err := z.Insert(t.Context(), row(1), DayCaps{}); !errors.Is(err, fail) {
 		t.Errorf("the first use: %v", err)
 	}
 	insert(t, z, row(1))

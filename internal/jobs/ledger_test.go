@@ -169,7 +169,7 @@ func TestLedgerIsSafeForConcurrentUse(t *testing.T) {
 				var err error
 				for n := range each {
 					job := row(w*each + n)
-					err = errors.Join(err, m.Insert(context.Background(), job, 0))
+					err = errors.Join(err, m.Insert(context.Background(), job, DayCaps{}))
 					_, e := m.Update(context.Background(), job.ID, func(j *Job) { j.CountedUSD++ })
 					_, e2 := m.List(context.Background(), Query{Caller: me, Limit: 3})
 					_, e3 := m.ByRequest(context.Background(), me, job.RequestID)

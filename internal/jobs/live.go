@@ -26,6 +26,10 @@ type live struct {
 
 	accounted sync.Once // the line in the log
 
+	// leavePlace ends the job's counting against its caller's limit; nil where it
+	// does not count. It is set before the job is watched.
+	leavePlace func()
+
 	writing sync.Mutex // held while a change is written to the ledger and here
 
 	mu        sync.Mutex
@@ -65,8 +69,18 @@ func (l *live) set(job Job) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.job = job
+	if job.Status.Finished() {
+		l.freePlace() // before a waiter wakes, who may have another call to make
+	}
 	if l.curious > 0 || job.Status.Finished() {
 		l.broadcast()
+	}
+}
+
+// freePlace makes place for another job of the caller's.
+func (l *live) freePlace() {
+	if l.leavePlace != nil {
+		l.leavePlace()
 	}
 }
 

@@ -54,9 +54,17 @@ type Options struct {
 	OneCaller bool
 	// Mask hides secrets in what the ledger keeps of a prompt; nil hides none.
 	Mask func(string) string
-	// MaxCostPerCall and MaxCostPerDay are caps in USD on the worst case of a call
-	// and on what all jobs of a UTC day count; 0 is none.
-	MaxCostPerCall, MaxCostPerDay float64
+	// MaxCostPerCall is a cap in USD on the worst case of a call; 0 is none.
+	MaxCostPerCall float64
+	// MaxCostPerDay is a cap in USD on what the jobs of a UTC day count: those of
+	// each caller that has a name, and all of them for the one who has none; 0 is
+	// none. MaxCostPerDayTotal is one on all of them, whoever calls.
+	MaxCostPerDay, MaxCostPerDayTotal float64
+	// MaxInFlight is how many unfinished jobs a caller may have submitted in this
+	// process; 0 is no limit. A job counts from before its row is written until it
+	// has ended or is not watched here any more. One that was taken over from
+	// another process, or that a call attaches to, does not count anew.
+	MaxInFlight int
 	// MetadataOnly keeps no prompt, and no output once it was delivered.
 	MetadataOnly bool
 	Log          zerolog.Logger
@@ -68,6 +76,7 @@ type Manager struct {
 	ledger Ledger
 	opts   Options
 
+	places  *places
 	workers *workers.Pool  // of the watchers and of the cancels
 	inputs  [64]sync.Mutex // one call of an input at a time looks for its job
 	seed    maphash.Seed
@@ -85,7 +94,10 @@ type Manager struct {
 
 // New makes a manager. It starts nothing.
 func New(fal Fal, ledger Ledger, opts Options) *Manager {
-	m := &Manager{fal: fal, ledger: ledger, opts: opts, workers: workers.New(keptWorkers), seed: maphash.MakeSeed(), live: map[string]*live{}}
+	m := &Manager{
+		fal: fal, ledger: ledger, opts: opts, places: newPlaces(opts.MaxInFlight), workers: workers.New(keptWorkers),
+		seed: maphash.MakeSeed(), live: map[string]*live{},
+	}
 	m.ending, m.end = context.WithCancel(context.Background())
 	return m
 }
@@ -195,6 +207,23 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	if l, err := m.undelivered(ctx, req, hash); l != nil || err != nil {
 		return l, err
 	}
+	leavePlace, ok := m.places.take(req.Caller)
+	if !ok {
+		return nil, noPlace(m.opts.MaxInFlight)
+	}
+	var l *live
+	defer func() {
+		if l == nil { // also where it panicked
+			leavePlace()
+		}
+	}()
+	l, err = m.begin(ctx, req, sent, hash, leavePlace)
+	return l, err
+}
+
+// begin writes a new job's row and has it submitted. Where it returns no job,
+// there is none.
+func (m *Manager) begin(ctx context.Context, req Request, sent, hash string, leavePlace func()) (*live, error) {
 	job := Job{
 		ID: uuid.Must(uuid.NewV7()).String(), Caller: req.Caller, Host: req.Host, Endpoint: req.Endpoint,
 		InputHash: hash, SentHash: sent, InputSize: len(req.Input.Prompt) + len(req.Input.SystemPrompt),
@@ -215,6 +244,7 @@ func (m *Manager) attachOrStart(ctx context.Context, req Request) (*live, error)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l := m.join(job)
+	l.leavePlace = leavePlace
 	if m.closed {
 		m.forgo(l)
 		return nil, shuttingDown()
@@ -260,6 +290,7 @@ func (m *Manager) start(l *live, run func()) {
 			m.mu.Lock()
 		}
 		l.abandon()
+		l.freePlace()
 		l.running = false
 		m.forget(l)
 	})

@@ -41,7 +41,7 @@ func TestDamagedLedgerIsSetAsideOnce(t *testing.T) {
 					return
 				}
 				ledgers[n] = s
-				if err := s.Insert(t.Context(), row(n), 0); err != nil {
+				if err := s.Insert(t.Context(), row(n), DayCaps{}); err != nil {
 					t.Errorf("Insert: %v", err)
 				}
 			})
@@ -203,13 +203,13 @@ type closingLedger struct {
 	closed chan struct{}
 }
 
-func (c *closingLedger) Insert(ctx context.Context, job Job, dayCap float64) error {
+func (c *closingLedger) Insert(ctx context.Context, job Job, caps DayCaps) error {
 	go func() {
 		defer close(c.closed)
 		_ = c.m.Close(context.Background())
 	}()
 	synctest.Wait()
-	return c.Ledger.Insert(ctx, job, dayCap)
+	return c.Ledger.Insert(ctx, job, caps)
 }
 
 // Close in the middle of Insert: the row is told as never submitted, and costs
@@ -296,7 +296,7 @@ func TestDroppedAnswersLeaveTheFiles(t *testing.T) {
 		s, err := OpenSQLite(dir, true, zerolog.Nop())
 		must(t, err)
 		job := row(map[bool]int{false: 1, true: 2}[killed], func(j *Job) { j.Output = strings.Repeat(mark, 1000) })
-		must(t, s.Insert(t.Context(), job, 0))
+		must(t, s.Insert(t.Context(), job, DayCaps{}))
 		if found() == nil {
 			t.Fatal("the answer was never in the files")
 		}
@@ -333,7 +333,7 @@ func TestRequestIsTakenInOnce(t *testing.T) {
 	for n := range 8 {
 		s := openLedger(t, dir)
 		taking.Go(func() {
-			err := s.Insert(t.Context(), row(n, func(j *Job) { j.RequestID = "the-same" }), 0)
+			err := s.Insert(t.Context(), row(n, func(j *Job) { j.RequestID = "the-same" }), DayCaps{})
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -346,7 +346,7 @@ func TestRequestIsTakenInOnce(t *testing.T) {
 	}
 	taking.Wait()
 	other := openLedger(t, dir)
-	must(t, other.Insert(t.Context(), row(9, func(j *Job) { j.RequestID, j.Caller = "the-same", "another" }), 0))
+	must(t, other.Insert(t.Context(), row(9, func(j *Job) { j.RequestID, j.Caller = "the-same", "another" }), DayCaps{}))
 	if taken != 1 {
 		t.Errorf("%d rows have the request", taken)
 	}
@@ -359,9 +359,9 @@ func TestUndeliveredBehindFailures(t *testing.T) {
 	s := openLedger(t, state(t))
 	same := func(j *Job) { j.InputHash, j.Status, j.WaitedBy = "same", Failed, "" }
 	for n := range 150 {
-		must(t, s.Insert(t.Context(), row(n, same), 0))
+		must(t, s.Insert(t.Context(), row(n, same), DayCaps{}))
 	}
-	must(t, s.Insert(t.Context(), row(150, same, running), 0))
+	must(t, s.Insert(t.Context(), row(150, same, running), DayCaps{}))
 	job, err := s.Undelivered(t.Context(), me, "same", noon.Add(-time.Minute), func(j Job) bool { return j.Status != Failed })
 	if err != nil || job.ID != id(150) {
 		t.Errorf("%s, %v", job.ID, err)
@@ -372,9 +372,9 @@ func TestUndeliveredBehindFailures(t *testing.T) {
 func TestPruneBehindAYoungRow(t *testing.T) {
 	t.Parallel()
 	s := openLedger(t, state(t))
-	must(t, s.Insert(t.Context(), row(0, func(j *Job) { j.Created = noon.Add(time.Hour) }), 0))
+	must(t, s.Insert(t.Context(), row(0, func(j *Job) { j.Created = noon.Add(time.Hour) }), DayCaps{}))
 	for n := 1; n < 2*pruneStep; n++ {
-		must(t, s.Insert(t.Context(), row(n), 0))
+		must(t, s.Insert(t.Context(), row(n), DayCaps{}))
 	}
 	must(t, s.Prune(t.Context(), noon.Add(time.Minute)))
 	rows, err := s.List(t.Context(), Query{Everyone: true, Limit: 10})

@@ -36,11 +36,12 @@ func NewMemory() *Memory {
 
 // Insert implements Ledger. It fails where the ledger is full of unfinished
 // rows.
-func (m *Memory) Insert(_ context.Context, job Job, dayCap float64) error {
+func (m *Memory) Insert(_ context.Context, job Job, caps DayCaps) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if spent := m.spentOn(day(job.Created)); dayCap > 0 && nano(spent+job.CountedUSD) > nano(dayCap) {
-		return &OverCapError{spent}
+	on := day(job.Created)
+	if over := caps.over(nano(job.CountedUSD), m.spent[spentKey{job.Caller, on}], m.spentOn(on)); over != nil {
+		return over
 	}
 	if twin := m.rows[m.byRequest[job.RequestID]]; job.RequestID != "" && twin != nil && twin.Caller == job.Caller {
 		return ErrKnownJob
@@ -212,14 +213,13 @@ func nano(usd float64) int64 { return int64(math.Round(usd * 1e9)) }
 
 func usd(nano int64) float64 { return float64(nano) / 1e9 }
 
-func (m *Memory) spentOn(day int64) float64 {
-	var all int64
+func (m *Memory) spentOn(day int64) (all int64) {
 	for key, spent := range m.spent {
 		if key.day == day {
 			all += spent
 		}
 	}
-	return usd(all)
+	return all
 }
 
 // count adds a row's weight and what it counts, or takes them off again. What an

@@ -29,7 +29,7 @@ func running(j *Job)   { j.Status = InProgress }
 func insert(t *testing.T, m Ledger, jobs ...Job) {
 	t.Helper()
 	for _, j := range jobs {
-		if err := m.Insert(t.Context(), j, 0); err != nil {
+		if err := m.Insert(t.Context(), j, DayCaps{}); err != nil {
 			t.Fatalf("Insert %s: %v", j.ID, err)
 		}
 	}
@@ -119,7 +119,7 @@ func TestMemoryRefusesWhenFullOfUnfinishedRows(t *testing.T) {
 		insert(t, m, row(n, running))
 	}
 	before := m.bytes
-	if err := m.Insert(t.Context(), row(memoryRows, running), 0); err == nil {
+	if err := m.Insert(t.Context(), row(memoryRows, running), DayCaps{}); err == nil {
 		t.Error("it took one more")
 	}
 	if len(m.rows) != memoryRows || len(m.order) != memoryRows || m.bytes != before || len(m.byInput) != memoryRows || has(t, m, memoryRows) {

@@ -100,11 +100,11 @@ func (l *mortalLedger) alive() error {
 	return nil
 }
 
-func (l *mortalLedger) Insert(ctx context.Context, job Job, dayCap float64) error {
+func (l *mortalLedger) Insert(ctx context.Context, job Job, caps DayCaps) error {
 	if err := l.alive(); err != nil {
 		return err
 	}
-	return l.SQLite.Insert(ctx, job, dayCap)
+	return l.SQLite.Insert(ctx, job, caps)
 }
 
 func (l *mortalLedger) Update(ctx context.Context, id string, change func(*Job)) (Job, error) {

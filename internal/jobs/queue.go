@@ -122,8 +122,15 @@ func (m *Manager) Usage(ctx context.Context, since time.Time) ([]UsageRow, error
 	return rows, nil
 }
 
-// DayCap is the cap on what a UTC day's jobs count together, in USD; 0 is none.
-func (m *Manager) DayCap() float64 { return m.opts.MaxCostPerDay }
+// DayCap is the cap in USD on what a caller's jobs of a UTC day count together;
+// 0 is none. For the one without a name it is that of all jobs.
+func (m *Manager) DayCap(caller string) float64 {
+	caps := m.dayCaps(caller)
+	if caller == "" {
+		return caps.All
+	}
+	return caps.Caller
+}
 
 // find joins a job by fal's id: one that is watched here, one of the ledger's,
 // or, where there is one caller only, one that fal knows and the ledger does not.
@@ -229,7 +236,7 @@ func (m *Manager) adopt(ctx context.Context, caller, requestID string, st falcli
 			ID: uuid.Must(uuid.NewV7()).String(), Caller: caller, Endpoint: falclient.Nemotron, Created: time.Now(),
 		}
 		revive(&job)
-		err = m.ledger.Insert(ctx, job, 0)
+		err = m.ledger.Insert(ctx, job, DayCaps{})
 	}
 	if errors.Is(err, ErrKnownJob) { // another process was faster
 		return m.known(ctx, caller, requestID)

@@ -172,7 +172,7 @@ func TestStatusTakesUpAnUnwatchedRow(t *testing.T) {
 		r := newRig(t, falsim.Script{RunTime: time.Minute, Output: "the answer"}, setup{manyCallers: true})
 		id := r.elsewhere(t)
 		left := Job{ID: "left", RequestID: id, Caller: me, Endpoint: falclient.Nemotron, Status: InQueue, Created: time.Now()}
-		if err := r.ledger.Insert(t.Context(), left, 0); err != nil {
+		if err := r.ledger.Insert(t.Context(), left, DayCaps{}); err != nil {
 			t.Fatal(err)
 		}
 		for range 3 {

@@ -113,7 +113,7 @@ func TestManyProcessesMakeTheLedgerAtOnce(t *testing.T) {
 				return
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			if err := s.Insert(t.Context(), row(n), 0); err != nil {
+			if err := s.Insert(t.Context(), row(n), DayCaps{}); err != nil {
 				t.Errorf("Insert: %v", err)
 			}
 		})

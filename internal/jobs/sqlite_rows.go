@@ -19,7 +19,7 @@ const (
 )
 
 // Insert implements Ledger.
-func (s *SQLite) Insert(_ context.Context, job Job, dayCap float64) error {
+func (s *SQLite) Insert(_ context.Context, job Job, caps DayCaps) error {
 	job.WaitedBy = s.me.id
 	row := &storedRow{job: job, owner: s.me.id, version: 1}
 	args, err := row.columns()
@@ -31,9 +31,13 @@ func (s *SQLite) Insert(_ context.Context, job Job, dayCap float64) error {
 	args = append(args, job.ID, row.version, job.Caller, job.Endpoint, job.InputHash, job.Created.UnixNano(), day(job.Created))
 	// In one statement, so that no other process's row comes between.
 	query += `SELECT ` + questions(len(args)) + ` WHERE true`
-	if dayCap > 0 {
+	if caps.All > 0 {
 		query += ` AND (SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?) + ? <= ?`
-		args = append(args, day(job.Created), nano(job.CountedUSD), nano(dayCap))
+		args = append(args, day(job.Created), nano(job.CountedUSD), nano(caps.All))
+	}
+	if caps.Caller > 0 {
+		query += ` AND (SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ? AND caller = ?) + ? <= ?`
+		args = append(args, day(job.Created), job.Caller, nano(job.CountedUSD), nano(caps.Caller))
 	}
 	if job.RequestID != "" {
 		query += ` AND NOT EXISTS (SELECT 1 FROM jobs WHERE request_id <> '' AND request_id = ? AND caller = ?)`
@@ -44,22 +48,31 @@ func (s *SQLite) Insert(_ context.Context, job Job, dayCap float64) error {
 		return err
 	}
 	if changed == 0 {
-		return s.whyNot(job)
+		return s.whyNot(job, caps)
 	}
 	s.remember(row)
 	return nil
 }
 
 // whyNot says why a row was not inserted.
-func (s *SQLite) whyNot(job Job) error {
+func (s *SQLite) whyNot(job Job, caps DayCaps) error {
 	if _, err := s.ByRequest(context.Background(), job.Caller, job.RequestID); !errors.Is(err, ErrNoJob) {
 		return cmp.Or(err, ErrKnownJob)
 	}
-	var spent int64
+	var ofCaller, all int64
 	err := s.read(func() error {
-		return s.queryRow(`SELECT coalesce(sum(counted), 0) FROM jobs WHERE day = ?`, day(job.Created)).Scan(&spent)
+		return s.queryRow(`SELECT coalesce(sum(counted) FILTER (WHERE caller = ?), 0), coalesce(sum(counted), 0) FROM jobs WHERE day = ?`,
+			job.Caller, day(job.Created)).Scan(&ofCaller, &all)
 	})
-	return errors.Join(&OverCapError{usd(spent)}, err)
+	over := caps.over(nano(job.CountedUSD), ofCaller, all)
+	switch {
+	case over != nil:
+	case caps.Caller > 0: // something was settled meanwhile
+		over = &OverCapError{usd(ofCaller), caps.Caller, true}
+	default:
+		over = &OverCapError{usd(all), caps.All, false}
+	}
+	return errors.Join(over, err)
 }
 
 // columns are a row's values in the order of INSERT's and UPDATE's first

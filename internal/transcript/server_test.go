@@ -28,7 +28,9 @@ import (
 
 type brokenLedger struct{ *jobs.Memory }
 
-func (brokenLedger) Insert(context.Context, jobs.Job, float64) error { return errors.New("disk full") }
+func (brokenLedger) Insert(context.Context, jobs.Job, jobs.DayCaps) error {
+	return errors.New("disk full")
+}
 
 // start puts the server together as the serve command does.
 func start(t *testing.T, setup, script string) *conversation {
