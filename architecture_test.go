@@ -16,7 +16,7 @@ import (
 // main, app, transport, tools, uploads, jobs and files, falclient.
 var arrows = map[string][]string{
 	".":                  {"internal/app"},
-	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact"},
+	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact", "internal/metrics"},
 	"internal/transport": {"tools", "internal/workers"},
 	"tools":              {"internal/uploads", "internal/files", "internal/jobs", "falclient", "schema", "internal/redact"},
 	"internal/uploads":   {"internal/files", "internal/jobs", "falclient"},

@@ -55,6 +55,10 @@ type Config struct {
 	// means DefaultRESTURL where QueueURL is fal's own, and elsewhere none:
 	// Upload and UploadStream then return ErrNoStorage.
 	RESTURL string
+	// Observe, unless nil, is told of each request but those of streams: what it
+	// was for, as errors name it, whether fal said ok, refused it (4xx) or failed,
+	// and whether it was a retry. It must return soon.
+	Observe func(op, outcome string, retry bool)
 	// UserAgent names the program to fal.
 	UserAgent string
 	// Transport replaces the client's own transports, for tests. Redirects and
@@ -79,6 +83,7 @@ type Client struct {
 	posting   http.Header
 	putLimit  int64 // the largest upload that is one PUT
 	partSize  int64
+	observe   func(op, outcome string, retry bool)
 
 	life context.Context
 	end  context.CancelFunc
@@ -121,6 +126,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.UserAgent == "" {
 		cfg.UserAgent = "nemotron-mcp-falclient (go)"
 	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, string, bool) {}
+	}
 	uploads := cfg.Transport
 	if cfg.Transport == nil {
 		cfg.Transport, uploads = newTransport(), newUploadTransport()
@@ -128,7 +136,7 @@ func New(cfg Config) (*Client, error) {
 	c := &Client{
 		key: key, clean: newCleaner(key, ""), userAgent: cfg.UserAgent,
 		hosts: hosts, platform: platform, rest: rest, transport: cfg.Transport, uploads: uploads,
-		putLimit: putLimit, partSize: partSize,
+		putLimit: putLimit, partSize: partSize, observe: cfg.Observe,
 		// 50 retries at once and 10 a second after that, for all jobs together.
 		retries: rate.NewLimiter(10, 50),
 	}

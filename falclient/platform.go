@@ -176,7 +176,7 @@ func (c *Client) list(ctx context.Context, op, path string, query url.Values, ta
 	size := 0
 	for range maxListPages {
 		var l listing
-		err := c.repeat(ctx, -1, repeatVerdict, func() error {
+		err := c.repeat(ctx, op, -1, repeatVerdict, func() error {
 			b, err := c.page(ctx, op, path+"?"+query.Encode())
 			if err != nil {
 				return err

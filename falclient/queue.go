@@ -61,7 +61,7 @@ const (
 // *ResponseError, ErrInvalidID, ErrNoKey or ctx's.
 func (c *Client) Status(ctx context.Context, endpoint Endpoint, id string, logs bool) (Status, error) {
 	var st Status
-	err := c.repeat(ctx, -1, repeatVerdict, func() (err error) {
+	err := c.repeat(ctx, "status", -1, repeatVerdict, func() (err error) {
 		st, err = c.statusOnce(ctx, endpoint, id, logs)
 		return err
 	})
@@ -89,7 +89,7 @@ func (c *Client) statusOnce(ctx context.Context, endpoint Endpoint, id string, l
 // status of the model's own is the job's outcome.
 func (c *Client) Result(ctx context.Context, endpoint Endpoint, id string) (Result, error) {
 	var res Result
-	err := c.repeat(ctx, -1, repeatVerdict, func() error {
+	err := c.repeat(ctx, "result", -1, repeatVerdict, func() error {
 		b, h, err := c.get(ctx, "result", endpoint, id, "", resultTimeout, maxBody)
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func (c *Client) Result(ctx context.Context, endpoint Endpoint, id string) (Resu
 // does not know it, is an outcome and not an error.
 func (c *Client) Cancel(ctx context.Context, endpoint Endpoint, id string) (CancelOutcome, error) {
 	var outcome CancelOutcome
-	err := c.repeat(ctx, -1, repeatVerdict, func() (err error) {
+	err := c.repeat(ctx, "cancel", -1, repeatVerdict, func() (err error) {
 		outcome, err = c.cancelOnce(ctx, endpoint, id)
 		return err
 	})

@@ -98,11 +98,12 @@ func submitVerdict(err error) verdict {
 // budget of retries are used up, or the next try would begin after the end of
 // ctx or later than maxWait (no limit where it is negative). It returns ctx's
 // error where ctx ended during a wait, else try's last one.
-func (c *Client) repeat(ctx context.Context, maxWait time.Duration, policy func(error) verdict, try func() error) error {
+func (c *Client) repeat(ctx context.Context, op string, maxWait time.Duration, policy func(error) verdict, try func() error) error {
 	pause := newBackOff()
 	began := time.Now()
 	for n := 1; ; n++ {
 		err := try()
+		c.observe(op, outcomeOf(err), n > 1)
 		if err == nil {
 			return nil
 		}
@@ -121,6 +122,18 @@ func (c *Client) repeat(ctx context.Context, maxWait time.Duration, policy func(
 			return cmp.Or(ctx.Err(), err)
 		}
 	}
+}
+
+// outcomeOf is what became of a try, in a word.
+func outcomeOf(err error) string {
+	var api *APIError
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.As(err, &api) && api.StatusCode < 500:
+		return "refused"
+	}
+	return "failed"
 }
 
 // newBackOff doubles from half a second on average, with full jitter: each

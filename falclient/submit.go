@@ -71,7 +71,7 @@ func (c *Client) Submit(ctx context.Context, endpoint Endpoint, input any, opts 
 		r.path += "?" + url.Values{"fal_webhook": {opts.WebhookURL}}.Encode()
 	}
 	var sub Submission
-	err := c.repeat(ctx, max(opts.MaxWait, 0), submitVerdict, func() (err error) {
+	err := c.repeat(ctx, "submit", max(opts.MaxWait, 0), submitVerdict, func() (err error) {
 		sub, err = c.submitAnywhere(ctx, endpoint, r)
 		return err
 	})

@@ -86,7 +86,7 @@ func (u *upload) initiate(ctx context.Context, path string) error {
 		op: opInitiate, method: http.MethodPost, path: path + "?storage_type=fal-cdn-v3",
 		header: header, body: body, clean: u.clean,
 	}
-	return u.c.repeat(ctx, -1, uploadVerdict, func() error { return u.initiateOnce(ctx, r) })
+	return u.c.repeat(ctx, opInitiate, -1, uploadVerdict, func() error { return u.initiateOnce(ctx, r) })
 }
 
 func (u *upload) initiateOnce(ctx context.Context, r call) error {
@@ -162,7 +162,7 @@ func (u *upload) whole(ctx context.Context, src UploadSource) (string, error) {
 		return "", err
 	}
 	var sum string
-	err := u.c.repeat(ctx, -1, uploadVerdict, func() error {
+	err := u.c.repeat(ctx, opPut, -1, uploadVerdict, func() error {
 		hash := sha256.New()
 		body := &span{src: src.Reader, end: src.Size, hash: hash, last: src.unchanged, progress: &u.progress}
 		_, _, err := u.transfer(ctx, opPut, http.MethodPut, "", http.Header{"Content-Type": {u.opts.ContentType}}, body)
@@ -226,7 +226,7 @@ func (u *upload) inParts(ctx context.Context, src UploadSource) (sum string, err
 
 // sendPart sends the bytes from start to end. Without a seed it makes no mark.
 func (u *upload) sendPart(ctx context.Context, src UploadSource, start, end int64, seed *maphash.Seed, p *part) error {
-	return u.c.repeat(ctx, -1, uploadVerdict, func() error {
+	return u.c.repeat(ctx, opPart, -1, uploadVerdict, func() error {
 		body := &span{src: src.Reader, start: start, next: start, end: end, progress: &u.progress}
 		mark := new(maphash.Hash)
 		if seed != nil {
@@ -261,7 +261,7 @@ func (u *upload) complete(ctx context.Context, parts []part) error {
 	if err != nil {
 		return err
 	}
-	return u.c.repeat(ctx, -1, uploadVerdict, func() error {
+	return u.c.repeat(ctx, opComplete, -1, uploadVerdict, func() error {
 		body := &span{src: bytes.NewReader(b), end: int64(len(b))}
 		_, _, err := u.transfer(ctx, opComplete, http.MethodPost, "/complete", http.Header{"Content-Type": {"application/json"}}, body)
 		return err

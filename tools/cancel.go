@@ -19,7 +19,7 @@ type CancelInput struct {
 }
 
 func (s *service) cancel(ctx context.Context, in CancelInput) (Job, error) {
-	job, outcome, err := s.jobs.Cancel(ctx, callerFrom(ctx), in.RequestID)
+	job, outcome, err := s.jobs.Cancel(ctx, CallerFrom(ctx), in.RequestID)
 	out := s.show(job, 0)
 	s.settle(ctx, job, out.NextOffset > 0)
 	if err != nil && !job.Status.Finished() {

@@ -45,7 +45,7 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 		return Job{}, err
 	}
 	req := jobs.Request{
-		Caller: callerFrom(ctx), Endpoint: falclient.Nemotron, WebhookURL: in.WebhookURL,
+		Caller: CallerFrom(ctx), Endpoint: falclient.Nemotron, WebhookURL: in.WebhookURL,
 		Input: falclient.NemotronInput{
 			Prompt: in.Prompt, SystemPrompt: in.SystemPrompt, ReasoningMode: in.ReasoningMode,
 			MaxTokens: in.MaxTokens, Temperature: in.Temperature, TopP: in.TopP,

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 )
 
 // Notifier is implemented by a session that has written a notification to its
@@ -12,6 +13,24 @@ import (
 // delivers progress after the response, or drops it (mcp-go v1.2.1).
 type Notifier interface {
 	Notify(notification mcp.JSONRPCNotification) error
+}
+
+type notifierKey struct{}
+
+// WithNotifier gives a call a notifier of its own, for a transport on which the
+// calls of one session are answered on different streams.
+func WithNotifier(ctx context.Context, n Notifier) context.Context {
+	return context.WithValue(ctx, notifierKey{}, n)
+}
+
+// NotifierFrom returns the notifier of a call: its own, or its session where that
+// is one; nil where the transport has none.
+func NotifierFrom(ctx context.Context) Notifier {
+	if n, ok := ctx.Value(notifierKey{}).(Notifier); ok {
+		return n
+	}
+	n, _ := server.ClientSessionFromContext(ctx).(Notifier)
+	return n
 }
 
 // RootLister is implemented by a session whose client's roots are folders of the

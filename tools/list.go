@@ -53,7 +53,7 @@ func (s *service) list(ctx context.Context, in ListInput) (List, error) {
 			Action: "Leave it out to start from the newest job.",
 		}
 	}
-	q := jobs.Query{Caller: callerFrom(ctx), Before: in.Cursor, Limit: defaultLimit}
+	q := jobs.Query{Caller: CallerFrom(ctx), Before: in.Cursor, Limit: defaultLimit}
 	if in.State != "all" {
 		q.State = in.State
 	}

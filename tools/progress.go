@@ -67,7 +67,7 @@ func (f frame) withProgress(ctx context.Context, req mcp.CallToolRequest) (conte
 		frame: f, token: req.Params.Meta.ProgressToken, began: time.Now(),
 		news: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	if n, ok := server.ClientSessionFromContext(ctx).(Notifier); ok {
+	if n := NotifierFrom(ctx); n != nil {
 		p.send = n.Notify
 	} else {
 		p.async = true

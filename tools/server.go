@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -29,6 +30,8 @@ type Config struct {
 	Secrets *redact.Redactor
 	Limits  *Limits // of each caller; nil is none
 	Log     zerolog.Logger
+	// Observe, unless nil, is told of each call: ok or the code of its error.
+	Observe func(tool, caller, outcome string, took time.Duration)
 }
 
 // service is the state that the handlers share.
@@ -60,7 +63,7 @@ func NewServer(cfg Config) (*server.MCPServer, error) {
 // All declares the tools, in the order in which they are documented.
 func All(cfg Config) ([]server.ServerTool, error) {
 	s := &service{jobs: cfg.Jobs, uploads: cfg.Uploads, folders: cfg.Folders, secrets: cfg.Secrets}
-	f := frame{secrets: cfg.Secrets, limits: cfg.Limits, log: cfg.Log}
+	f := frame{secrets: cfg.Secrets, limits: cfg.Limits, log: cfg.Log, observe: cfg.Observe}
 	var all []server.ServerTool
 	add := func(t server.ServerTool, err error) error {
 		all = append(all, t)
@@ -88,7 +91,9 @@ func WithCaller(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, callerKey{}, name)
 }
 
-func callerFrom(ctx context.Context) string {
+// CallerFrom names the one on whose behalf a call is made; empty where there is
+// only one.
+func CallerFrom(ctx context.Context) string {
 	name, _ := ctx.Value(callerKey{}).(string)
 	return name
 }

@@ -36,7 +36,7 @@ func (s JobStatus) text() string {
 }
 
 func (s *service) status(ctx context.Context, in StatusInput) (JobStatus, error) {
-	job, err := s.jobs.Status(ctx, callerFrom(ctx), in.RequestID, waitTime(in.WaitSeconds, 0), jobProgress(ctx))
+	job, err := s.jobs.Status(ctx, CallerFrom(ctx), in.RequestID, waitTime(in.WaitSeconds, 0), jobProgress(ctx))
 	out := JobStatus{Job: s.show(job, in.Offset)}
 	s.settle(ctx, job, out.NextOffset > 0)
 	if err != nil && !job.Status.Finished() {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -33,6 +34,7 @@ type texter interface{ text() string }
 type frame struct {
 	secrets *redact.Redactor
 	limits  *Limits
+	observe func(tool, caller, outcome string, took time.Duration) // nil for none
 	log     zerolog.Logger
 }
 
@@ -63,6 +65,10 @@ func newTool[In any, Out texter](f frame, s spec, handle func(context.Context, I
 	validator := sync.OnceValues(func() (*schema.Validator, error) { return schema.Compile(input) })
 
 	return server.ServerTool{Tool: tool, Handler: func(ctx context.Context, req mcp.CallToolRequest) (res *mcp.CallToolResult, _ error) {
+		if f.observe != nil {
+			began := time.Now()
+			defer func() { f.observe(s.name, CallerFrom(ctx), outcome(res), time.Since(began)) }()
+		}
 		defer func() {
 			if r := recover(); r != nil {
 				f.log.Error().Str("tool", s.name).Str("panic", fmt.Sprint(r)).Str("stack", string(debug.Stack())).Msg("tool panicked")
@@ -73,7 +79,7 @@ func newTool[In any, Out texter](f frame, s spec, handle func(context.Context, I
 		if err := decode(validator, req, &in); err != nil {
 			return f.failure(err), nil
 		}
-		if err := f.limits.allow(callerFrom(ctx)); err != nil {
+		if err := f.limits.allow(CallerFrom(ctx)); err != nil {
 			return f.failure(err), nil
 		}
 		ctx, p := f.withProgress(ctx, req)
@@ -89,6 +95,16 @@ func newTool[In any, Out texter](f frame, s spec, handle func(context.Context, I
 // closings are what a schema says of properties that must be there, or must not.
 // Names of properties hold no bracket.
 var closings = regexp.MustCompile(`"additionalProperties":false,|,"required":\[[^]]*\]`)
+
+// outcome is ok, or the code of an error result.
+func outcome(res *mcp.CallToolResult) string {
+	if !res.IsError {
+		return "ok"
+	}
+	meta, _ := res.Meta.AdditionalFields["nemotron/error"].(map[string]any)
+	code, _ := meta["code"].(jobs.Code)
+	return string(code)
+}
 
 var errPanicked = &jobs.Error{
 	Code: jobs.Internal, Message: "The tool failed inside the server.",

@@ -58,7 +58,7 @@ func (s *service) upload(ctx context.Context, in UploadInput) (Upload, error) {
 	if given != 1 {
 		return Upload{}, invalidInput([]string{"path, url, content_base64: exactly one of them must be given"})
 	}
-	opts := uploads.Options{Caller: callerFrom(ctx), Name: in.FileName, ContentType: in.ContentType, Progress: uploadProgress(ctx, true)}
+	opts := uploads.Options{Caller: CallerFrom(ctx), Name: in.FileName, ContentType: in.ContentType, Progress: uploadProgress(ctx, true)}
 	if in.ExpiresInSeconds != nil {
 		opts.Expiry = time.Duration(*in.ExpiresInSeconds) * time.Second
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"nemotron-mcp/falclient"
+	"nemotron-mcp/internal/metrics"
 )
 
 // Streams are the process's standard streams.
@@ -81,8 +82,12 @@ type session struct {
 	version string
 	// sampleImage is a PNG that the demo asks about.
 	sampleImage []byte
-	ctx         context.Context // ends at SIGINT, SIGTERM or SIGHUP
-	endedAt     atomic.Int64    // when it did, in Unix nanoseconds
+	// overHTTP says that hosts may be on other machines, and namesCallers that
+	// their callers are told apart.
+	overHTTP, namesCallers bool
+	metrics                *metrics.Server // nil where nobody asks for them
+	ctx                    context.Context // ends at SIGINT, SIGTERM or SIGHUP
+	endedAt                atomic.Int64    // when it did, in Unix nanoseconds
 }
 
 // ended is when a signal came; the zero time where none did.

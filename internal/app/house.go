@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
@@ -39,7 +40,7 @@ func (s *session) prepare() (*house, error) {
 		key = ""
 	}
 	fal, err := falclient.New(falclient.Config{
-		Key: key, QueueURL: s.opts.QueueURL, PlatformURL: s.opts.PlatformURL, RESTURL: s.opts.RestURL, UserAgent: s.userAgent(),
+		Key: key, QueueURL: s.opts.QueueURL, PlatformURL: s.opts.PlatformURL, RESTURL: s.opts.RestURL, UserAgent: s.userAgent(), Observe: s.observeFal(),
 	})
 	if err != nil {
 		return nil, &configError{err.Error(), "Check FAL_KEY, FAL_QUEUE_URL (--queue-url), FAL_PLATFORM_URL (--platform-url) and FAL_REST_URL (--rest-url)."}
@@ -78,20 +79,36 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		MaxCostPerCall: float64(s.opts.MaxCostPerCall), MaxCostPerDay: float64(s.opts.MaxCostPerDay),
 		MaxCostPerDayTotal: float64(s.opts.MaxCostPerDayTotal), MaxInFlight: int(s.opts.MaxJobsInFlight),
 		MetadataOnly: s.opts.Store == storeMetadata,
-		KnowsKey:     h.knowsKey, OneCaller: true, Mask: h.secrets.String, Log: h.log,
+		KnowsKey:     h.knowsKey, OneCaller: !s.namesCallers, Mask: h.secrets.String, Log: h.log, Observe: s.observeJobs(),
 	})
-	h.folders = tools.NewFolders(s.opts.localDirs(), h.log)
+	dirs := s.opts.localDirs()
+	if s.overHTTP {
+		dirs = s.opts.allowDirs()
+	}
+	h.folders = tools.NewFolders(dirs, h.log)
 	h.server, err = tools.NewServer(tools.Config{
-		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Limits: s.opts.limits(), Log: h.log,
+		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Limits: s.opts.limits(), Log: h.log, Observe: s.observeTools(),
 		Uploads: uploads.New(uploads.Config{
 			Storage: h.fal, Ledger: ledger, Fetcher: files.NewFetcher(s.userAgent()),
-			KnowsKey: h.knowsKey, MaxSize: int64(s.opts.MaxUploadSize), Holds: h.secrets.Holds, Mask: h.secrets.String, Log: h.log,
+			KnowsKey: h.knowsKey, MaxSize: int64(s.opts.MaxUploadSize), Holds: h.secrets.Holds, Mask: h.secrets.String, Log: h.log, Observe: s.observeUploads(),
 		}),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+// ready says why calls can't be served, in words that tell nothing secret.
+func (h *house) ready(ctx context.Context) error {
+	if !h.knowsKey {
+		return errors.New("no fal key is configured")
+	}
+	if err := h.jobs.Ready(ctx); err != nil {
+		h.log.Warn().Err(err).Msg("not ready")
+		return errors.New("the ledger can't be used")
+	}
+	return nil
 }
 
 // close lets go of the jobs. Submissions and cancels that fal has still to

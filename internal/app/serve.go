@@ -28,10 +28,22 @@ const (
 	exitTime = 200 * time.Millisecond
 )
 
-type serveCommand struct{}
+type serveCommand struct {
+	HTTP        string   `name:"http" help:"Serve MCP over HTTP at this address (127.0.0.1:8080, unix:PATH) instead of stdin and stdout." placeholder:"ADDR"`
+	AuthTokens  string   `help:"File with the callers' tokens, a line each: name:token or name:sha256:HEX. Needed off loopback." type:"path" placeholder:"FILE"`
+	AllowHost   []string `help:"Name under which the server is addressed over HTTP, such as that of a proxy before it; may be repeated." placeholder:"NAME"`
+	AllowOrigin []string `help:"Web origin that may use the server over HTTP (https://app.example.com); may be repeated." placeholder:"ORIGIN"`
+}
 
-// Run serves one host over stdin and stdout until either ends.
+// Run serves one host over stdin and stdout until either ends, or many over HTTP
+// until a signal.
 func (c *serveCommand) Run(s *session) error {
+	if c.HTTP != "" {
+		return c.serveHTTP(s)
+	}
+	if c.AuthTokens != "" || len(c.AllowHost)+len(c.AllowOrigin) > 0 {
+		return &configError{"--auth-tokens, --allow-host and --allow-origin are for --http", "Give --http ADDR too, or leave them out."}
+	}
 	h, err := s.build()
 	if err != nil {
 		return err

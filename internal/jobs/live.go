@@ -25,6 +25,7 @@ type live struct {
 	prompts    []string // their first characters, which no message may repeat
 
 	accounted sync.Once // the line in the log
+	observed  sync.Once // its end, by the operator's metrics
 
 	// leavePlace ends the job's counting against its caller's limit; nil where it
 	// does not count. It is set before the job is watched.

@@ -67,7 +67,9 @@ type Options struct {
 	MaxInFlight int
 	// MetadataOnly keeps no prompt, and no output once it was delivered.
 	MetadataOnly bool
-	Log          zerolog.Logger
+	// Observe, unless nil, is told of each job that has ended here, once.
+	Observe func(Job)
+	Log     zerolog.Logger
 }
 
 // Manager runs jobs. It is safe for concurrent use.
@@ -87,6 +89,9 @@ type Manager struct {
 	end      context.CancelFunc
 	trouble  string // of the last round; its goroutine's own
 
+	handBack context.Context // ends when calls are not to wait any more
+	release  context.CancelFunc
+
 	mu     sync.Mutex
 	closed bool
 	live   map[string]*live // by job ID: the jobs that this process watches
@@ -99,6 +104,7 @@ func New(fal Fal, ledger Ledger, opts Options) *Manager {
 		seed: maphash.MakeSeed(), live: map[string]*live{},
 	}
 	m.ending, m.end = context.WithCancel(context.Background())
+	m.handBack, m.release = context.WithCancel(context.Background())
 	return m
 }
 
@@ -139,6 +145,36 @@ func (m *Manager) Close(ctx context.Context) error {
 	return errors.New("some jobs could not be let go in time")
 }
 
+// HandBack ends all waiting: calls return with their job as it stands, from now
+// on as soon as it has its request_id. The jobs go on.
+func (m *Manager) HandBack() { m.release() }
+
+// Ready reports whether the ledger can be used.
+func (m *Manager) Ready(ctx context.Context) error {
+	if !m.enter() {
+		return shuttingDown()
+	}
+	defer m.entering.Done()
+	if _, err := m.ledger.Spent(ctx, "", time.Now()); err != nil {
+		return ledgerFailure("read", err)
+	}
+	return nil
+}
+
+// deadline fires when a call has waited for that long, or is to wait no longer.
+func (m *Manager) deadline(wait time.Duration) (due <-chan time.Time, stop func()) {
+	fired := make(chan time.Time, 1)
+	fire := func() {
+		select {
+		case fired <- time.Now():
+		default:
+		}
+	}
+	timer := time.AfterFunc(wait, fire)
+	released := context.AfterFunc(m.handBack, fire)
+	return fired, func() { timer.Stop(); released() }
+}
+
 // enter keeps the ledger open until entering is done; false after Close.
 func (m *Manager) enter() bool {
 	m.mu.Lock()
@@ -173,19 +209,19 @@ func (m *Manager) Generate(ctx context.Context, req Request, onChange func(Job))
 	if !m.opts.KnowsKey {
 		return Job{}, NoKey()
 	}
-	deadline := time.NewTimer(req.Wait)
-	defer deadline.Stop()
+	due, stop := m.deadline(req.Wait)
+	defer stop()
 	l, err := m.attachOrStart(ctx, req)
 	if err != nil {
 		return Job{}, err
 	}
-	job, err := l.wait(ctx, deadline.C, onChange)
+	job, err := l.wait(ctx, due, onChange)
 	if err == nil {
 		return job, l.trouble()
 	}
 	m.cancel(l)
-	outcome, stop := context.WithTimeout(context.WithoutCancel(ctx), outcomeTime)
-	defer stop()
+	outcome, end := context.WithTimeout(context.WithoutCancel(ctx), outcomeTime)
+	defer end()
 	job, _ = l.wait(outcome, nil, nil)
 	return job, err
 }

@@ -31,9 +31,9 @@ func (m *Manager) Status(ctx context.Context, caller, requestID string, wait tim
 			}
 		})
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	job, err := l.wait(ctx, timer.C, onChange)
+	due, stop := m.deadline(wait)
+	defer stop()
+	job, err := l.wait(ctx, due, onChange)
 	if err != nil {
 		return job, err
 	}
@@ -130,6 +130,19 @@ func (m *Manager) DayCap(caller string) float64 {
 		return caps.All
 	}
 	return caps.Caller
+}
+
+// Counts is how many unfinished jobs this process knows, by status.
+func (m *Manager) Counts() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	counts := map[string]int{}
+	for _, l := range m.live {
+		if job := l.snapshot(); !job.Status.Finished() {
+			counts[string(job.Status)]++
+		}
+	}
+	return counts
 }
 
 // find joins a job by fal's id: one that is watched here, one of the ledger's,

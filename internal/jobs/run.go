@@ -275,6 +275,9 @@ func (m *Manager) askCancel(l *live) {
 // text.
 func (m *Manager) audit(l *live, message string) {
 	l.accounted.Do(func() { m.account(l.snapshot(), message) })
+	if job := l.snapshot(); job.Status.Finished() && m.opts.Observe != nil {
+		l.observed.Do(func() { m.opts.Observe(job) })
+	}
 }
 
 func (m *Manager) account(j Job, message string) {

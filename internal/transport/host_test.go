@@ -97,10 +97,10 @@ func (f *fixture) deaf(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolR
 
 // chatter sends notifications as fast as it may.
 func (f *fixture) chatter(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	notifier, direct := server.ClientSessionFromContext(ctx).(tools.Notifier)
+	notifier := tools.NotifierFrom(ctx)
 	for i := range r.GetInt("n", 0) {
-		params := map[string]any{"progressToken": 1, "progress": i}
-		if !direct {
+		params := map[string]any{"progressToken": r.GetInt("token", 1), "progress": i}
+		if notifier == nil {
 			_ = f.server.SendNotificationToClient(ctx, "notifications/progress", params)
 			continue
 		}

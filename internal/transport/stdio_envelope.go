@@ -186,6 +186,22 @@ func (e *envelope) canonical() []byte {
 	return append(b, '}')
 }
 
+// canonicalResponse is canonical of a response with an id.
+func (e *envelope) canonicalResponse() []byte {
+	name, value := `"result":`, e.result
+	if e.fault != nil {
+		name, value = `"error":`, e.fault
+	}
+	const frame = len(`{"jsonrpc":"2.0","id":,"result":}`)
+	b := make([]byte, 0, frame+len(e.id.raw)+len(value))
+	b = append(b, `{"jsonrpc":"2.0","id":`...)
+	b = append(b, e.id.raw...)
+	b = append(b, ',')
+	b = append(b, name...)
+	b = append(b, value...)
+	return append(b, '}')
+}
+
 // parseID takes a valid JSON value. A number must be written as an integer:
 // what 1.0 or 1e3 is the same as depends on the reader.
 func parseID(raw []byte) (requestID, bool) {

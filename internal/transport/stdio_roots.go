@@ -60,8 +60,9 @@ type rootsQuestion struct {
 
 // Roots implements tools.RootLister.
 func (s *stdioSession) Roots(ctx context.Context) ([]string, error) {
-	// The protocol without a handshake has no requests of the server.
-	if server.IsModernRequest(ctx) {
+	// The protocol without a handshake has no requests of the server; and roots on
+	// another machine are none of this one's folders.
+	if s.remote || server.IsModernRequest(ctx) {
 		return nil, nil
 	}
 	q, uris, err := s.roots.join()

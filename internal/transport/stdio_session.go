@@ -27,6 +27,7 @@ type stdioSession struct {
 	// then on a response waits for what is in it.
 	channelUsed atomic.Bool
 	initialized atomic.Bool
+	remote      bool // the client may be on another machine
 	roots       *hostRoots
 
 	mu           sync.Mutex

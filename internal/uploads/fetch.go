@@ -71,6 +71,7 @@ func (u *Uploader) fromURL(ctx context.Context, rawURL string, opts Options) (jo
 				return jobs.Upload{}, failure(ctx, err)
 			}
 			if same := among(before, sum, src.ContentType); same.URL != "" {
+				u.cfg.Observe("reused", same.Size)
 				return same, nil
 			}
 			continue // another file of that size: fetched again, to be sent
@@ -108,6 +109,7 @@ func (u *Uploader) stream(ctx context.Context, src *Source, body io.Reader, size
 	began := time.Now()
 	sent, err := u.cfg.Storage.UploadStream(ctx, body, u.cfg.MaxSize, u.sending(src.Name, src.ContentType, size, opts))
 	if err != nil {
+		u.cfg.Observe("failed", 0)
 		return jobs.Upload{}, failure(ctx, err)
 	}
 	return u.keep(ctx, sent, src.Name, opts, began), nil

@@ -49,6 +49,9 @@ type Config struct {
 	Holds func([]byte) bool
 	Mask  func(string) string
 	Log   zerolog.Logger
+	// Observe, unless nil, is told what became of each upload that was begun: sent,
+	// reused or failed.
+	Observe func(outcome string, bytes int64)
 }
 
 const (
@@ -72,6 +75,9 @@ type Uploader struct {
 func New(cfg Config) *Uploader {
 	if cfg.MaxSize == 0 {
 		cfg.MaxSize = DefaultMaxSize
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(string, int64) {}
 	}
 	if cfg.Mask == nil {
 		cfg.Mask = func(name string) string { return name }
@@ -141,13 +147,18 @@ func (u *Uploader) upload(ctx context.Context, src *Source, opts Options) (jobs.
 	}
 	defer done()
 	known, err := u.Find(ctx, src, opts)
-	if err != nil || known.URL != "" {
-		return known, err
+	if err != nil {
+		return jobs.Upload{}, err
+	}
+	if known.URL != "" {
+		u.cfg.Observe("reused", known.Size)
+		return known, nil
 	}
 	began := time.Now()
 	uploaded, err := u.cfg.Storage.Upload(ctx, falclient.UploadSource{Reader: src.reader, Size: src.Size, Changed: src.changed},
 		u.sending(src.Name, src.ContentType, src.Size, opts))
 	if err != nil {
+		u.cfg.Observe("failed", 0)
 		return jobs.Upload{}, failure(ctx, err)
 	}
 	src.SHA256 = uploaded.SHA256
@@ -202,6 +213,7 @@ func (u *Uploader) keep(ctx context.Context, sent falclient.Uploaded, name strin
 		Caller: opts.Caller, Storage: u.cfg.Storage.StorageURL(), SHA256: sent.SHA256, Size: sent.Size,
 		ContentType: sent.ContentType, FileName: name, URL: sent.URL, Created: began, ExpiresAt: sent.ExpiresAt,
 	}
+	u.cfg.Observe("sent", upload.Size)
 	u.cfg.Log.Info().Str("caller", upload.Caller).Int64("bytes", upload.Size).Str("content_type", upload.ContentType).
 		Float64("total_seconds", time.Since(began).Seconds()).Time("expires", upload.ExpiresAt).Msg("uploaded")
 	if err := u.cfg.Ledger.KeepUpload(context.WithoutCancel(ctx), upload); err != nil {

@@ -1,0 +1,124 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"nemotron-mcp/internal/metrics"
+	"nemotron-mcp/internal/transport"
+)
+
+// serveHTTP serves many clients until a signal.
+func (c *serveCommand) serveHTTP(s *session) error {
+	network, address, local, err := listenAddress(c.HTTP)
+	if err != nil {
+		return err
+	}
+	if !local && c.AuthTokens == "" {
+		return &configError{
+			fmt.Sprintf("--http %s can be reached from other machines, and no tokens are set", c.HTTP),
+			"Give --auth-tokens FILE, with a line name:token for each caller, or serve on a loopback address (127.0.0.1:8080) or unix:PATH.",
+		}
+	}
+	s.overHTTP, s.namesCallers, s.metrics = true, c.AuthTokens != "", metrics.New(s.version)
+	h, err := s.build()
+	if err != nil {
+		return err
+	}
+	server := transport.HTTP{
+		Server: h.server, Log: h.log, Mask: h.secrets.Bytes,
+		AllowHosts: c.AllowHost, AllowOrigins: c.AllowOrigin,
+		Health: h.ready, Draining: h.jobs.HandBack,
+		Metrics: s.metrics, Observe: s.metrics.HTTPRequest, Serving: func(state transport.State) { s.observeState(h, state) },
+	}
+	if c.AuthTokens != "" {
+		tokens, err := transport.OpenTokens(c.AuthTokens, h.log)
+		if err != nil {
+			return &configError{fmt.Sprintf("the tokens can't be used: %v", err), "Check --auth-tokens (NEMOTRON_MCP_AUTH_TOKENS)."}
+		}
+		server.Caller = tokens.Caller
+	}
+	listener, err := listen(network, address)
+	if err != nil {
+		return &configError{fmt.Sprintf("--http %s: %v", c.HTTP, err), "Choose another address, or end what uses this one."}
+	}
+	tuneGC()
+	serving, stop := context.WithCancel(s.ctx)
+	defer stop()
+	var collecting sync.WaitGroup
+	collecting.Go(func() { s.collect(serving, h.jobs) })
+	h.log.Info().Str("address", listener.Addr().String()).Bool("tokens", c.AuthTokens != "").Msg("serving MCP over HTTP at /mcp")
+	notifySystemd("READY=1")
+	err = server.Serve(s.ctx, listener)
+	notifySystemd("STOPPING=1")
+	stop()
+	collecting.Wait()
+	h.close(max(endTime-time.Since(s.ended()), closeTime))
+	return err
+}
+
+// listenAddress reads --http. local says that other machines can't reach it.
+func listenAddress(given string) (network, address string, local bool, err error) {
+	if path, ok := strings.CutPrefix(given, "unix:"); ok && path != "" {
+		return "unix", path, true, nil
+	}
+	host, port, err := net.SplitHostPort(given)
+	if err != nil || port == "" {
+		return "", "", false, &configError{fmt.Sprintf("--http %q is not an address", given), "Give host and port, such as 127.0.0.1:8080, or unix:PATH."}
+	}
+	if strings.EqualFold(host, "localhost") {
+		return "tcp", net.JoinHostPort("127.0.0.1", port), true, nil
+	}
+	addr, err := netip.ParseAddr(host)
+	return "tcp", given, err == nil && addr.Unmap().IsLoopback(), nil
+}
+
+// listen opens the address. A socket that a process of before has left is taken
+// away; the new one is for this user only.
+func listen(network, address string) (net.Listener, error) {
+	if network != "unix" {
+		return net.Listen(network, address)
+	}
+	if info, err := os.Lstat(address); err == nil {
+		if info.Mode()&os.ModeSocket == 0 {
+			return nil, errors.New("a file is there that is no socket")
+		}
+		if conn, err := net.DialTimeout("unix", address, time.Second); err == nil {
+			_ = conn.Close()
+			return nil, errors.New("another process listens there")
+		}
+		if err := os.Remove(address); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := net.Listen("unix", address)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(address, 0o600); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return listener, nil
+}
+
+// notifySystemd tells the service manager how far the server is, where one wants
+// to know (sd_notify).
+func notifySystemd(state string) {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return
+	}
+	conn, err := net.Dial("unixgram", name)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte(state))
+}

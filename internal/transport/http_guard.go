@@ -1,0 +1,353 @@
+package transport
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"nemotron-mcp/tools"
+)
+
+// The paths that are served.
+const (
+	pathMCP     = "/mcp"
+	pathSSE     = "/sse"
+	pathMessage = "/message"
+	pathHealth  = "/healthz"
+	pathMetrics = "/metrics"
+	// pathResource is that of RFC 9728's metadata, also with the resource's own
+	// path after it.
+	pathResource = "/.well-known/oauth-protected-resource"
+)
+
+// route is what is served at a path.
+type route struct {
+	methods []string
+	open    bool // needs no token
+	serve   func(*httpServer, http.ResponseWriter, *http.Request)
+}
+
+var routes = map[string]route{
+	pathMCP:                {[]string{http.MethodPost, http.MethodGet, http.MethodDelete}, false, (*httpServer).serveMCP},
+	pathSSE:                {[]string{http.MethodGet}, false, (*httpServer).serveSSE},
+	pathMessage:            {[]string{http.MethodPost}, false, (*httpServer).serveMessage},
+	pathHealth:             {[]string{http.MethodGet, http.MethodHead}, true, (*httpServer).serveHealth},
+	pathMetrics:            {[]string{http.MethodGet, http.MethodHead}, false, (*httpServer).serveMetrics},
+	pathResource:           {[]string{http.MethodGet, http.MethodHead}, true, (*httpServer).serveResource},
+	pathResource + pathMCP: {[]string{http.MethodGet, http.MethodHead}, true, (*httpServer).serveResource},
+}
+
+// refusal is an answer of the guard's.
+type refusal struct {
+	status  int
+	message string
+	header  map[string]string
+}
+
+// ServeHTTP is the guard: what it lets through is served.
+func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	seen := &statusWriter{ResponseWriter: w}
+	caller := ""
+	defer func() { s.account(seen, r, caller, time.Since(began)) }()
+	seen.Header().Set("X-Content-Type-Options", "nosniff")
+	seen.Header().Set("Cache-Control", "no-store")
+
+	if no := s.checkOrigin(seen, r); no != nil {
+		no.write(seen)
+		return
+	}
+	if r.Method == http.MethodOptions {
+		preflight(seen, r)
+		return
+	}
+	to, found := routes[r.URL.Path]
+	var no *refusal
+	if caller, no = s.checkToken(r, to.open); no != nil {
+		no.write(seen)
+		return
+	}
+	// It is the client's and this server's: nothing further in needs it.
+	r.Header.Del("Authorization")
+	r.Header.Del("Cookie")
+	switch {
+	case !found || r.URL.Path == pathMetrics && s.Metrics == nil:
+		(&refusal{http.StatusNotFound, "There is nothing here. MCP is served at /mcp.", nil}).write(seen)
+	case !slices.Contains(to.methods, r.Method):
+		(&refusal{http.StatusMethodNotAllowed, "This method is not served here.", map[string]string{"Allow": strings.Join(to.methods, ", ")}}).write(seen)
+	default:
+		to.serve(s, seen, r.WithContext(tools.WithCaller(r.Context(), caller)))
+	}
+}
+
+func (no *refusal) write(w http.ResponseWriter) {
+	for name, value := range no.header {
+		w.Header().Set(name, value)
+	}
+	writeJSON(w, no.status, map[string]string{"error": no.message})
+}
+
+func writeJSON(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(value) // the client may be gone
+}
+
+// checkOrigin keeps out web pages that the operator did not name, and names that
+// stand for this server without being its own (DNS rebinding).
+func (s *httpServer) checkOrigin(w http.ResponseWriter, r *http.Request) *refusal {
+	if !s.ownHost(r) {
+		return &refusal{http.StatusForbidden, "This server is not addressed by that Host. The operator can add it with --allow-host.", nil}
+	}
+	given := r.Header["Origin"]
+	if len(given) == 0 {
+		return nil
+	}
+	origin := strings.ToLower(given[0])
+	if len(given) == 1 && s.origins[origin] {
+		w.Header().Set("Access-Control-Allow-Origin", given[0])
+		w.Header().Set("Access-Control-Expose-Headers", "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After")
+		w.Header().Add("Vary", "Origin")
+		return nil
+	}
+	u, err := url.Parse(origin)
+	if len(given) != 1 || err != nil || u.Scheme != "http" && u.Scheme != "https" || !strings.EqualFold(u.Host, r.Host) {
+		return &refusal{http.StatusForbidden, "This web origin may not use the server. The operator can add it with --allow-origin.", nil}
+	}
+	return nil
+}
+
+// ownHost reports whether a request is addressed to this server: by the address
+// that its connection was made to, by localhost on loopback, or by a name that
+// the operator gave. On a Unix socket there is no name to forge.
+func (s *httpServer) ownHost(r *http.Request) bool {
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
+	if s.hosts[name] {
+		return true
+	}
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if !ok {
+		return false
+	}
+	if local.Network() == "unix" {
+		return true
+	}
+	own, err := netip.ParseAddrPort(local.String())
+	if err != nil {
+		return false
+	}
+	at := own.Addr().Unmap().WithZone("")
+	if name == "localhost" {
+		return at.IsLoopback()
+	}
+	addr, err := netip.ParseAddr(name)
+	return err == nil && (addr.Unmap() == at || addr.Unmap().IsLoopback() && at.IsLoopback())
+}
+
+// preflight answers a browser's question whether a page may ask; checkOrigin has
+// judged it.
+func preflight(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Origin") != "" {
+		w.Header().Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
+		w.Header().Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept, Last-Event-ID, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name")
+		w.Header().Set("Access-Control-Max-Age", "600")
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// checkToken tells whose request it is.
+func (s *httpServer) checkToken(r *http.Request, open bool) (caller string, no *refusal) {
+	if s.Caller == nil || open {
+		return "", nil
+	}
+	given := r.Header["Authorization"]
+	problem := ""
+	if len(given) > 0 {
+		problem = `, error="invalid_token"`
+	}
+	if len(given) == 1 {
+		scheme, token, _ := strings.Cut(given[0], " ")
+		if strings.EqualFold(scheme, "bearer") {
+			if name, ok := s.Caller(token); ok {
+				return name, nil
+			}
+		}
+	}
+	return "", &refusal{
+		http.StatusUnauthorized, "A token is needed: Authorization: Bearer …",
+		map[string]string{"WWW-Authenticate": `Bearer realm="nemotron-mcp", resource_metadata="` + resourceURL(r) + pathResource + pathMCP + `"` + problem},
+	}
+}
+
+// resourceURL is the server's address as the client sees it. Host was judged.
+func resourceURL(r *http.Request) string {
+	scheme := "http"
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
+}
+
+// serveResource serves RFC 9728's metadata. Tokens come from the operator: there
+// is no authorization server to name.
+func (s *httpServer) serveResource(w http.ResponseWriter, r *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{
+		"resource": resourceURL(r) + pathMCP, "resource_name": "nemotron-mcp",
+		"bearer_methods_supported": []string{"header"},
+	})
+}
+
+func (s *httpServer) serveHealth(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": "the server is shutting down"})
+		return
+	}
+	if s.Health != nil {
+		if err := s.Health(r.Context()); err != nil {
+			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": err.Error()})
+			return
+		}
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (s *httpServer) serveMetrics(w http.ResponseWriter, r *http.Request) { s.Metrics.ServeHTTP(w, r) }
+
+// readMessage reads the body of a POST: JSON, within its bounds. What it holds of
+// the bytes in flight is given back by free.
+func (s *httpServer) readMessage(w http.ResponseWriter, r *http.Request) (body []byte, free func(), no *refusal) {
+	kind, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || kind != "application/json" || params["charset"] != "" && !strings.EqualFold(params["charset"], "utf-8") || r.Header.Get("Content-Encoding") != "" {
+		return nil, nil, &refusal{http.StatusUnsupportedMediaType, "Content-Type must be application/json, and not compressed.", nil}
+	}
+	if r.ContentLength > int64(s.MaxBody) {
+		return nil, nil, s.tooLarge()
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(s.times.body))
+	held := int64(0)
+	free = func() { s.bytes.Add(-held) }
+	from := io.LimitReader(r.Body, int64(s.MaxBody)+1)
+	first := int64(4 << 10)
+	if r.ContentLength >= 0 {
+		first = min(r.ContentLength+1, 1<<20) // one more finds the end
+	}
+	body = make([]byte, 0, first)
+	for {
+		if len(body) == cap(body) {
+			body = append(body, 0)[:len(body)]
+		}
+		if grown := int64(cap(body)) - held; grown > 0 {
+			held += grown
+			if s.bytes.Add(grown) > int64(s.MaxInFlightBytes) {
+				free()
+				return nil, nil, busy()
+			}
+		}
+		n, err := from.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case len(body) > s.MaxBody:
+			free()
+			return nil, nil, s.tooLarge()
+		case errors.Is(err, io.EOF):
+			_ = rc.SetReadDeadline(time.Time{})
+			return body, free, nil
+		case err != nil:
+			free()
+			return nil, nil, &refusal{http.StatusRequestTimeout, "The body did not come in time, or not whole.", map[string]string{"Connection": "close"}}
+		}
+	}
+}
+
+func (s *httpServer) tooLarge() *refusal {
+	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", s.MaxBody), map[string]string{"Connection": "close"}}
+}
+
+func busy() *refusal {
+	return &refusal{http.StatusServiceUnavailable, "Too many requests are in flight; try again in a few seconds.", map[string]string{"Retry-After": "5"}}
+}
+
+// account writes the line in the log, without session, token or query.
+func (s *httpServer) account(w *statusWriter, r *http.Request, caller string, took time.Duration) {
+	path := r.URL.Path
+	if _, known := routes[path]; !known {
+		path = ""
+	}
+	s.Log.Info().Str("method", r.Method).Str("path", path).Int("status", w.status()).Int64("bytes", w.bytes).
+		Str("caller", caller).Float64("total_seconds", took.Seconds()).Msg("request")
+	if s.Observe != nil {
+		if w.Header().Get("Content-Type") == "text/event-stream" && r.Method == http.MethodGet {
+			took = -1
+		}
+		s.Observe(path, r.Method, w.status(), took)
+	}
+}
+
+// statusWriter notes what is answered.
+type statusWriter struct {
+	http.ResponseWriter
+	code  int
+	bytes int64
+}
+
+func (w *statusWriter) status() int {
+	if w.code == 0 {
+		return http.StatusOK
+	}
+	return w.code
+}
+
+func (w *statusWriter) WriteHeader(code int) {
+	if w.code == 0 {
+		w.code = code
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.code == 0 {
+		w.code = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func set(list []string) map[string]bool {
+	all := make(map[string]bool, len(list))
+	for _, item := range list {
+		all[strings.TrimSuffix(strings.ToLower(strings.TrimSpace(item)), "/")] = true
+	}
+	return all
+}
+
+// disconnected is a request's context: its end has a cause of ours.
+func disconnected(r *http.Request) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(r.Context()))
+	stop := context.AfterFunc(r.Context(), func() {
+		cause := context.Cause(r.Context())
+		if errors.Is(cause, context.Canceled) {
+			cause = ErrDisconnected
+		}
+		cancel(cause)
+	})
+	return ctx, func(cause error) { stop(); cancel(cause) }
+}
