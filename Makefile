@@ -12,10 +12,10 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build cross demo test race lint fuzz golden bench chaos compat cover clean
+.PHONY: help build cross demo test race lint fuzz golden bench chaos compat conformance clients cover clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/nemotron-mcp
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
@@ -55,7 +55,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10s)
 golden: ## Renew the golden files; read the difference before committing it
 	go test . ./tools ./schema ./internal/transcript -update
 
-bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight|ledger|upload for one)
+bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight|ledger|upload|http for one)
 	go run ./internal/bench -binary $(BIN) $(filter-out .,$(RUN))
 	go test -run '^$$' -bench . -benchmem ./schema ./internal/redact ./internal/transport
 
@@ -65,8 +65,16 @@ chaos: build ## Kill servers at random on a simulator that fails, and audit the 
 compat: build ## Check the simulator with fal's official client (needs Node 20 and npm)
 	cd testdata/compat && npm ci --no-fund --no-audit && FALSIM_BIN="$(CURDIR)/$(BIN)" npm test
 
+conformance: build ## Check the transports with MCP's conformance suites, the schemas with the Inspector (needs Node 20 and npm)
+	go vet -tags conformance ./internal/conformance
+	go build -trimpath -tags conformance -o bin/conformance ./internal/conformance
+	cd testdata/conformance && npm ci && CONFORMANCE_BIN="$(CURDIR)/bin/conformance" NEMOTRON_MCP_BIN="$(CURDIR)/$(BIN)" npm test
+
+clients: build ## Check the server with the TypeScript SDK's clients on each transport (needs Node 20 and npm)
+	cd testdata/clients && npm ci && NEMOTRON_MCP_BIN="$(CURDIR)/$(BIN)" npm test
+
 cover: ## Print the coverage of each package
 	go test -cover ./...
 
 clean: ## Remove what was built
-	rm -rf bin coverage.out testdata/compat/node_modules
+	rm -rf bin coverage.out testdata/*/node_modules

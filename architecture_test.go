@@ -29,14 +29,15 @@ var arrows = map[string][]string{
 	"internal/workers":   nil,
 	"internal/metrics":   nil,
 	// Programs and tests of the project itself, which nothing imports.
-	"internal/bench":      {"internal/falsim", "falclient", "internal/jobs"},
-	"internal/chaos":      {"internal/jobs", "internal/falsim", "falclient"},
-	"internal/transcript": nil,
+	"internal/bench":       {"internal/falsim", "falclient", "internal/jobs"},
+	"internal/chaos":       {"internal/jobs", "internal/falsim", "falclient"},
+	"internal/transcript":  nil,
+	"internal/conformance": {"internal/transport", "tools"},
 }
 
 // keepers says which rooms may see a library.
 var keepers = map[string][]string{
-	"github.com/mark3labs/mcp-go":           {"internal/app", "internal/transport", "tools", "internal/bench"},
+	"github.com/mark3labs/mcp-go":           {"internal/app", "internal/transport", "tools", "internal/bench", "internal/conformance"},
 	"github.com/invopop/jsonschema":         {"schema"},
 	"github.com/santhosh-tekuri/jsonschema": {"schema"},
 	"github.com/alecthomas/kong":            {"internal/app"},
@@ -44,7 +45,7 @@ var keepers = map[string][]string{
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/sync/errgroup":            {"falclient"},
 	"golang.org/x/time/rate":                {"falclient", "tools"},
-	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/bench", "internal/chaos"},
+	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/bench", "internal/chaos", "internal/conformance"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/gabriel-vasile/mimetype":    {"internal/files"},
 	"code.dny.dev/ssrf":                     {"internal/files"},

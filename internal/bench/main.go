@@ -3,7 +3,7 @@
 // promise kept. Figures that compare come out of one run, in turn, as medians
 // and ratios, because machines are noisy.
 //
-//	go run ./internal/bench [-binary bin/nemotron-mcp] [-quick] [start notice rate flight ledger upload]
+//	go run ./internal/bench [-binary bin/nemotron-mcp] [-quick] [start notice rate flight ledger upload http]
 package main
 
 import (
@@ -60,7 +60,7 @@ func run(binary string, quick bool, names []string) error {
 	for _, m := range []struct {
 		name string
 		run  func() error
-	}{{"start", b.start}, {"notice", b.notice}, {"rate", b.rate}, {"flight", b.flight}, {"ledger", b.ledger}, {"upload", b.upload}} {
+	}{{"start", b.start}, {"notice", b.notice}, {"rate", b.rate}, {"flight", b.flight}, {"ledger", b.ledger}, {"upload", b.upload}, {"http", b.http}} {
 		if len(names) > 0 && !slices.Contains(names, m.name) {
 			continue
 		}
