@@ -87,7 +87,7 @@ func (c *collector) add(pattern string) error {
 		return noFolder()
 	}
 	// A file may be named like a glob: app/[id]/page.tsx.
-	if !strings.ContainsAny(pattern, "*?") {
+	if _, fault := hostRules().split(pattern); fault == nil && !strings.ContainsAny(pattern, "*?") {
 		file, err := lookUp(c.ctx, c.folders, pattern, math.MaxInt64)
 		if err == nil {
 			return c.choose(file)
@@ -107,43 +107,57 @@ func (c *collector) choose(file *File) error {
 	return file.Close()
 }
 
-func (c *collector) addGlob(pattern string) error {
-	base, rest, fault := splitGlob(pattern)
+func (c *collector) addGlob(name string) error {
+	starts, fault := splitGlob(name)
 	if fault != nil {
 		return fault
 	}
-	within, leftOut, before := false, 0, len(c.chosen)
+	leftOut, before := 0, len(c.chosen)
+	for _, start := range starts {
+		n, err := c.addStart(name, start)
+		if err != nil {
+			return err
+		}
+		leftOut += n
+	}
+	switch {
+	case len(c.chosen) > before:
+		return nil
+	case leftOut > 0:
+		return invalid("Name the files by their paths.",
+			`no file that may be sent matches "%s"; %d were left out: hidden, ignored by .gitignore, or not allowed`, Visible(name), leftOut)
+	}
+	return invalid(actCheck, `no file matches "%s"`, Visible(name))
+}
+
+// addStart looks in each allowed folder, and counts what it leaves out.
+func (c *collector) addStart(name string, start globStart) (leftOut int, err error) {
+	within := false
 	for rank, folder := range c.folders {
-		elems, ok := folder.below(base)
+		elems, ok := folder.below(start.base)
 		if !ok {
 			continue
 		}
 		within = true
-		g := glob{ctx: c.ctx, folder: folder, secrets: secretRules(), base: elems, pattern: rest, budget: &c.budget}
+		g := glob{ctx: c.ctx, folder: folder, secrets: secretRules(), base: elems, patterns: start.patterns, budget: &c.budget}
 		if err := g.run(); err != nil {
-			return err
+			return 0, err
 		}
 		leftOut += g.leftOut
 		for _, found := range g.found {
-			skipped, err := c.chooseFound(folder, rank, found, rank == 0 || !base.absolute)
+			skipped, err := c.chooseFound(folder, rank, found, rank == 0 || !start.base.absolute)
 			if err != nil {
-				return err
+				return 0, err
 			}
 			if skipped {
 				leftOut++
 			}
 		}
 	}
-	switch {
-	case !within:
-		return outside(pattern)
-	case len(c.chosen) > before:
-		return nil
-	case leftOut > 0:
-		return invalid("Name the files by their paths.",
-			`no file that may be sent matches "%s"; %d were left out: hidden, ignored by .gitignore, or not allowed`, Visible(pattern), leftOut)
+	if !within {
+		return 0, outside(name)
 	}
-	return invalid(actCheck, `no file matches "%s"`, Visible(pattern))
+	return leftOut, nil
 }
 
 // chooseFound takes a file that a glob found. What Open would not allow, and

@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -19,18 +20,17 @@ const readBatch = 256
 // isGlob tells a pattern from a plain path.
 func isGlob(name string) bool { return strings.ContainsAny(name, "*?[{") }
 
-// A glob finds the files of one pattern in one folder. It follows no symbolic
-// link below the pattern's fixed part, and leaves out what is hidden, ignored by
-// a .gitignore or named like a secret, unless the pattern itself names the
-// hidden part.
+// A glob finds the files of patterns with one fixed part in one folder. It
+// follows no symbolic link below the fixed part, and leaves out what is hidden,
+// ignored by a .gitignore or named like a secret, unless the pattern itself
+// names the hidden part.
 type glob struct {
-	ctx     context.Context
-	folder  *folder
-	secrets []secretRule
-	base    []string // the fixed folders
-	pattern string   // below them, with slashes
-	parts   []string // of pattern
-	budget  *budget
+	ctx      context.Context
+	folder   *folder
+	secrets  []secretRule
+	base     []string  // the fixed folders
+	patterns []pattern // below them
+	budget   *budget
 
 	found   [][]string
 	leftOut int
@@ -43,24 +43,54 @@ type budget struct {
 	files   int
 }
 
-// splitGlob cuts a pattern into a folder to start from and the rest.
-func splitGlob(name string) (base splitPath, pattern string, fault *Error) {
+// A globStart is a folder to start from and what to look for below it.
+type globStart struct {
+	base     splitPath
+	patterns []pattern
+}
+
+// splitGlob cuts a glob into its fixed folders and the patterns below each.
+func splitGlob(name string) ([]globStart, *Error) {
 	rules := hostRules()
 	slashed := name
 	if rules.windows {
 		slashed = strings.ReplaceAll(name, `\`, "/")
 	}
-	if len(name) > maxPattern || !utf8.ValidString(name) || strings.ContainsRune(name, 0) || !boundedPattern(slashed) || !doublestar.ValidatePattern(slashed) {
-		return base, "", invalid("Use a simpler glob, such as src/**/*.go.", `"%s" is no valid glob, or too large a one`, Visible(name))
+	invalidGlob := invalid("Use a simpler glob, such as src/**/*.go.", `"%s" is no valid glob, or too large a one`, Visible(name))
+	if len(name) > maxPattern || !utf8.ValidString(name) || strings.ContainsRune(name, 0) || !doublestar.ValidatePattern(slashed) {
+		return nil, invalidGlob
 	}
-	start, pattern := doublestar.SplitPattern(slashed)
-	base, fault = rules.split(start)
-	return base, pattern, fault
+	alternatives := expand(slashed)
+	if alternatives == nil {
+		return nil, invalid("Name fewer.", `"%s" has too many alternatives: name fewer, at most %d in all`, Visible(name), maxAlternatives)
+	}
+	var starts []globStart
+	at := map[string]int{}
+	for _, one := range alternatives {
+		fixed, rest := doublestar.SplitPattern(one)
+		p, ok := newPattern(rest)
+		if !ok {
+			return nil, invalidGlob
+		}
+		base, fault := rules.split(fixed)
+		if fault != nil {
+			return nil, fault
+		}
+		// Those below one folder are looked for in one go.
+		key := fmt.Sprint(base.absolute, base.volume, "/", strings.Join(base.elems, "/"))
+		i, known := at[key]
+		if !known {
+			i = len(starts)
+			at[key] = i
+			starts = append(starts, globStart{base: base})
+		}
+		starts[i].patterns = append(starts[i].patterns, p)
+	}
+	return starts, nil
 }
 
 // run walks from the fixed folder down.
 func (g *glob) run() error {
-	g.parts = strings.Split(g.pattern, "/")
 	if reason := secretReason(g.secrets, g.base); reason != "" {
 		return notAllowed(actSecret, `"%s" is named like a secret (%s)`, Visible(strings.Join(g.base, "/")), reason)
 	}
@@ -71,7 +101,7 @@ func (g *glob) run() error {
 			return err
 		}
 		rules = append(rules, file)
-		if ignored(rules, g.base[:depth+1], true) {
+		if ignored(g.ctx, rules, g.base[:depth+1], true) {
 			g.leftOut++
 			return nil
 		}
@@ -117,16 +147,17 @@ func (g *glob) entries(f *os.File, elems []string, rules []ignoreFile) (belowDir
 	}
 	below := belowDir{rules: append(rules[:len(rules):len(rules)], own)}
 	for {
-		if err := g.ctx.Err(); err != nil {
-			return below, err
-		}
 		batch, err := f.ReadDir(readBatch)
 		for _, entry := range batch {
 			if g.budget.entries++; g.budget.entries > g.budget.limits.Entries {
 				return below, invalid("Use a narrower glob.", "the globs lead through more than %d files and folders", g.budget.limits.Entries)
 			}
 			at := append(elems[:len(elems):len(elems)], entry.Name())
-			if !g.wanted(entry, at, below.rules) {
+			wanted := g.wanted(entry, at, below.rules)
+			if err := g.ctx.Err(); err != nil {
+				return below, err
+			}
+			if !wanted {
 				continue
 			}
 			if entry.IsDir() {
@@ -147,56 +178,25 @@ func (g *glob) entries(f *os.File, elems []string, rules []ignoreFile) (belowDir
 // wanted tells whether an entry is a file that matches, or a folder in which one
 // can.
 func (g *glob) wanted(entry fs.DirEntry, elems []string, rules []ignoreFile) bool {
-	name, below := entry.Name(), elems[len(g.base):]
-	if !entry.IsDir() && !entry.Type().IsRegular() || !utf8.ValidString(name) {
+	if !entry.IsDir() && !entry.Type().IsRegular() || !utf8.ValidString(entry.Name()) {
 		return false
 	}
-	if entry.IsDir() && !g.leads(below) {
-		return false
-	}
-	if !entry.IsDir() {
-		if ok, _ := doublestar.Match(g.pattern, strings.Join(below, "/")); !ok { // was validated
+	below := elems[len(g.base):]
+	fit, shown := false, false
+	for _, p := range g.patterns {
+		if g.ctx.Err() != nil {
 			return false
 		}
+		if entry.IsDir() && p.leads(below) || !entry.IsDir() && p.match(below) {
+			fit, shown = true, shown || p.shows(below)
+		}
 	}
-	if g.hidden(name) || secretReason(g.secrets, elems) != "" || ignored(rules, elems, entry.IsDir()) {
+	if !fit {
+		return false
+	}
+	if !shown || secretReason(g.secrets, elems) != "" || ignored(g.ctx, rules, elems, entry.IsDir()) {
 		g.leftOut++
 		return false
-	}
-	return true
-}
-
-// hidden tells a dot file that no part of the pattern names by its dot.
-func (g *glob) hidden(name string) bool {
-	if !strings.HasPrefix(name, ".") {
-		return false
-	}
-	for _, part := range g.parts {
-		if !strings.HasPrefix(part, ".") {
-			continue
-		}
-		if ok, _ := doublestar.Match(part, name); ok { // a part alone may be malformed
-			return false
-		}
-	}
-	return true
-}
-
-// leads tells whether a file below a folder can match.
-func (g *glob) leads(dir []string) bool {
-	if strings.Contains(g.pattern, "{") {
-		return true // an alternation may hold slashes
-	}
-	for i, elem := range dir {
-		if i >= len(g.parts)-1 {
-			return i < len(g.parts) && g.parts[i] == "**"
-		}
-		if g.parts[i] == "**" {
-			return true
-		}
-		if ok, _ := doublestar.Match(g.parts[i], elem); !ok {
-			return false
-		}
 	}
 	return true
 }

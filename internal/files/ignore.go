@@ -2,26 +2,22 @@ package files
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"strings"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 const (
 	maxIgnoreSize  = 1 << 20 // bytes of one .gitignore
 	maxIgnoreRules = 10_000  // of one .gitignore
-	maxPattern     = 1024    // bytes
-	maxWild        = 8       // double stars, and alternations, of one pattern
 )
 
-// An ignoreRule is a line of a .gitignore as a pattern of doublestar, relative
-// to the folder that holds it.
+// An ignoreRule is a line of a .gitignore, relative to the folder that holds it.
 type ignoreRule struct {
-	pattern string
+	pattern pattern
 	negated bool
 	dirOnly bool
 }
@@ -59,14 +55,16 @@ func parseIgnoreLine(line string) (ignoreRule, bool) {
 	if line == "" {
 		return ignoreRule{}, false
 	}
-	rule.pattern = escapeBraces(line)
+	line = escapeBraces(line)
 	if !anchored {
-		rule.pattern = "**/" + rule.pattern
+		line = "**/" + line
 	}
-	if strings.HasSuffix(rule.pattern, "/**") {
-		rule.pattern += "/*" // all that is in the folder, not the folder
+	if strings.HasSuffix(line, "/**") {
+		line += "/*" // all that is in the folder, not the folder
 	}
-	return rule, boundedPattern(rule.pattern) && doublestar.ValidatePattern(rule.pattern)
+	var ok bool
+	rule.pattern, ok = newPattern(line)
+	return rule, ok
 }
 
 // escapeBraces makes braces ordinary, as they are to git.
@@ -88,22 +86,22 @@ func escapeBraces(pattern string) string {
 	return b.String()
 }
 
-// boundedPattern keeps matching cheap: its cost grows with each of these.
-func boundedPattern(pattern string) bool {
-	return len(pattern) <= maxPattern && strings.Count(pattern, "**") <= maxWild && strings.Count(pattern, "{") <= 8*maxWild
-}
-
 // ignored tells whether the last rule that fits says so; the rules of deeper
-// folders come later. That the folders above are not ignored is the caller's.
-func ignored(files []ignoreFile, elems []string, dir bool) bool {
+// folders come later. That the folders above are not ignored is the caller's. It
+// says so too where the context has ended, as the caller then notices.
+func ignored(ctx context.Context, files []ignoreFile, elems []string, dir bool) bool {
+	const between = 256 // rules, between two looks at the context
 	for i := len(files) - 1; i >= 0; i-- {
-		name := strings.Join(elems[files[i].depth:], "/")
+		below := elems[files[i].depth:]
 		for j := len(files[i].rules) - 1; j >= 0; j-- {
+			if j%between == 0 && ctx.Err() != nil {
+				return true
+			}
 			rule := files[i].rules[j]
 			if rule.dirOnly && !dir {
 				continue
 			}
-			if ok, _ := doublestar.Match(rule.pattern, name); ok { // patterns were validated
+			if rule.pattern.match(below) {
 				return !rule.negated
 			}
 		}
