@@ -19,7 +19,7 @@ func project(t *testing.T) string {
 	t.Helper()
 	return tree(t, map[string]string{
 		"main.go": "package main\n", "src/a.go": "a", "src/deep/b.go": "b", "src/deep/c.txt": "c", "src/gen/x.go": "generated",
-		"src/.hidden/h.go": "hidden", "src/id_rsa.go": "secret", ".github/ci.yml": "ci", ".env": "secret", "app/[id]/page.tsx": "page",
+		"src/.hidden/h.go": "hidden", "src/prod.env": "secret", "src/secrets.yaml": "secret", "src/id_map.go": "map", ".github/ci.yml": "ci", ".env": "secret", "app/[id]/page.tsx": "page",
 		".gitignore": "/dist/\n*.log\n!keep.log\n", "src/.gitignore": "gen/\n", "dist/out.js": "out", "x.log": "x", "keep.log": "k",
 		"src/deep/y.log": "y", "bin.dat": "a\x00b", "latin.txt": "caf\xe9", "empty.txt": "",
 	})
@@ -45,15 +45,15 @@ func TestCollect(t *testing.T) {
 	}{
 		{"a path", []string{"main.go"}, []string{"main.go"}, ""},
 		{"in order, once", []string{"src/deep/b.go", "main.go", "./main.go", filepath.Join(dir, "main.go")}, []string{"main.go", "src/deep/b.go"}, ""},
-		{"double star; ignored, hidden and secret left out; both folders", []string{"src/**/*.go"}, []string{"src/a.go", "src/deep/b.go", "src/z.go"}, ""},
-		{"star does not cross", []string{"src/*.go"}, []string{"src/a.go", "src/z.go"}, ""},
+		{"double star; ignored, hidden and secret left out; both folders", []string{"src/**/*.{go,env,yaml}"}, []string{"src/a.go", "src/deep/b.go", "src/id_map.go", "src/z.go"}, ""},
+		{"star does not cross", []string{"src/*.go"}, []string{"src/a.go", "src/id_map.go", "src/z.go"}, ""},
 		{"alternation", []string{"{src/deep,only}/*.{txt,go}"}, []string{"only/o.go", "src/deep/b.go", "src/deep/c.txt"}, ""},
 		{"negated rule", []string{"*.log"}, []string{"keep.log"}, ""},
 		{"ignored but named", []string{"x.log", "src/gen/x.go"}, []string{"src/gen/x.go", "x.log"}, ""},
 		{"hidden and named by the glob", []string{".github/*.yml"}, []string{".github/ci.yml"}, ""},
 		{"hidden and named by a part", []string{"**/.github/*.yml"}, []string{".github/ci.yml"}, ""},
 		{"brackets as they stand", []string{"app/[id]/page.tsx"}, []string{"app/[id]/page.tsx"}, ""},
-		{"glob and path", []string{"src/*.go", "src/a.go"}, []string{"src/a.go", "src/z.go"}, ""},
+		{"glob and path", []string{"src/*.go", "src/a.go"}, []string{"src/a.go", "src/id_map.go", "src/z.go"}, ""},
 		{"absolute glob", []string{filepath.Join(two, "only") + "/*.go"}, []string{filepath.ToSlash(two) + "/only/o.go"}, ""},
 		{"empty file", []string{"empty.txt"}, []string{"empty.txt"}, ""},
 		{"nothing", nil, nil, ""},

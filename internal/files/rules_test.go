@@ -181,8 +181,10 @@ func TestSecretReason(t *testing.T) {
 	t.Parallel()
 	rules := secretRules()
 	for _, rule := range rules {
-		if _, err := path.Match(rule.pattern, "x"); err != nil || rule.reason == "" || fold(rule.pattern) != rule.pattern {
-			t.Errorf("rule %v: %v", rule, err)
+		for _, pattern := range append(rule.unless, rule.pattern) {
+			if _, err := path.Match(pattern, "x"); err != nil || rule.reason == "" || fold(pattern) != pattern {
+				t.Errorf("rule %v: %v", rule, err)
+			}
 		}
 	}
 	for _, name := range []string{
@@ -190,6 +192,11 @@ func TestSecretReason(t *testing.T) {
 		"a/.ssh/known_hosts", ".aws/config", ".gnupg/x", ".netrc", ".npmrc", ".pypirc", "credentials", "Credentials.json",
 		"my.kdbx", ".git/config", "sub/.git/HEAD", ".docker/config.json", ".kube/config", ".config/gcloud/x", ".bash_history",
 		"terraform.tfstate", "terraform.tfstate.backup",
+		"prod.env", "a/PROD.env", ".env.example.local", ".envrc", ".mcp.json", "a/.cursor/mcp.json", ".vscode/mcp.json", "mcp_config.json",
+		"claude_desktop_config.json", ".claude/settings.json", ".claude/settings.local.json", ".claude.json", ".codex/auth.json",
+		".gemini/settings.json", "prod.tfvars", "x.auto.tfvars.json", ".terraformrc", "kubeconfig", "secrets.yaml", "secrets.yml", "secret.yml",
+		"service-account.json", "service_account-prod.json", "app/google-services.json", "AuthKey.p8", "key.asc", ".gitconfig",
+		"id_rsa.pub", "id_ecdsa_sk", "id_ed25519.bak", "id_rsa.old", "id_dsa/x",
 		".\u200cenv", ".ſsh/config", ".\u212aube/config", ".env\u202e", ".env.", "a.pem ",
 	} {
 		if secretReason(rules, strings.Split(name, "/")) == "" {
@@ -198,6 +205,9 @@ func TestSecretReason(t *testing.T) {
 	}
 	for _, name := range []string{
 		"main.go", "env", "environment.ts", ".gitignore", ".github/workflows/ci.yml", "identity.go", "keyboard.go",
+		".env.example", ".env.sample", ".env.template", "a/.env.dist", "id_map.go", "id_test.py", "mcp.json", ".vscode/settings.json",
+		".claude/commands/x.md", "settings.json", ".gemini/x.md", "tfvars.go", "secrets.go", "secret.md", "service.json", "account.json",
+		"kubeconfig.go", "env.go", "identity_map", ".cursor/rules/x.md",
 		"docker/config.json", ".docker/Dockerfile", "config/gh.go", "monkey", "a.pem.go", "ssh/client.go", "grid_x.go",
 	} {
 		if reason := secretReason(rules, strings.Split(name, "/")); reason != "" {
