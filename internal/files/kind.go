@@ -29,9 +29,13 @@ const (
 
 // Sniff tells the kind by a file's first bytes; HeadSize of them are enough.
 func Sniff(head []byte) Kind {
+	if playsAsMP4(head) {
+		return KindMP4
+	}
 	found := detect(head)
-	for _, kind := range []Kind{KindJPEG, KindPNG, KindMP4, KindWAV, KindMP3} {
-		// A kind's children count as the kind: an animated PNG is a PNG.
+	for _, kind := range []Kind{KindJPEG, KindPNG, KindWAV, KindMP3} {
+		// A kind's children count as the kind: an animated PNG is a PNG. Not so
+		// with MP4, whose children are whatever is built of the same boxes.
 		for m := found; m != nil; m = m.Parent() {
 			if m.Is(string(kind)) {
 				return kind
@@ -50,12 +54,22 @@ func ContentType(head []byte) string {
 	if kind := Sniff(head); kind != KindText && kind != KindOther {
 		return string(kind)
 	}
-	return detect(head).String()
+	found := detect(head)
+	if found.Is(string(KindMP4)) {
+		return string(KindOther) // none of MP4's brands: see playsAsMP4
+	}
+	return found.String()
 }
 
 // Extension is the usual ending of a file's name by its first bytes, with the
 // dot, or "" where there is none.
-func Extension(head []byte) string { return detect(head).Extension() }
+func Extension(head []byte) string {
+	found := detect(head)
+	if found.Is(string(KindMP4)) && !playsAsMP4(head) {
+		return ""
+	}
+	return found.Extension()
+}
 
 func detect(head []byte) *mimetype.MIME { return mimetype.Detect(head[:min(len(head), HeadSize)]) }
 
