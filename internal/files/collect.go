@@ -139,7 +139,7 @@ func (c *collector) addStart(name string, start globStart) (leftOut int, err err
 			continue
 		}
 		within = true
-		g := glob{ctx: c.ctx, folder: folder, secrets: secretRules(), base: elems, patterns: start.patterns, budget: &c.budget}
+		g := glob{ctx: c.ctx, folder: folder, secrets: secretRules(), name: name, base: elems, patterns: start.patterns, budget: &c.budget}
 		if err := g.run(); err != nil {
 			return 0, err
 		}

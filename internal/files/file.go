@@ -155,27 +155,57 @@ func missing(name string) *Error {
 
 // open opens the file of these elements, again where it was replaced meanwhile.
 func (fo *folder) open(ctx context.Context, elems []string, name string, maxSize int64) (*File, error) {
+	var file *File
+	err := fo.walk(ctx, elems, name, func(f *os.File, at []string) error {
+		if f == nil {
+			return regular(fs.ModeDir, name)
+		}
+		var fault *Error
+		if file, fault = judge(f, name, maxSize); fault != nil {
+			_ = f.Close()
+			return fault
+		}
+		file.key = fo.key(at)
+		return nil
+	})
+	return file, err
+}
+
+// reach tells by its error whether the elements lead to a folder that may be
+// looked into.
+func (fo *folder) reach(ctx context.Context, elems []string, name string) error {
+	return fo.walk(ctx, elems, name, func(f *os.File, _ []string) error {
+		if f == nil {
+			return nil
+		}
+		_ = f.Close() // was not read
+		return errNotFound
+	})
+}
+
+// walk goes down the elements, again where something was replaced meanwhile, and
+// gives what it finds at their end: an open file, or nil for a folder.
+func (fo *folder) walk(ctx context.Context, elems []string, name string, found func(f *os.File, at []string) error) error {
 	const attempts = 3
 	for range attempts {
-		w := walk{ctx: ctx, rules: hostRules(), secrets: secretRules(), folder: fo, name: name, dirs: []*os.Root{fo.root}}
+		w := walk{
+			ctx: ctx, rules: hostRules(), secrets: secretRules(), folder: fo, name: name,
+			dirs: []*os.Root{fo.root}, forbidden: fo.forbidden.now(),
+		}
+		if holdsFolder(w.forbidden, fo.real) {
+			return belongs(name)
+		}
 		f, err := w.open(elems)
-		key := fo.key(w.at)
+		at := w.at
 		w.close()
-		if errors.Is(err, errSwapped) {
-			continue
+		if err == nil {
+			err = found(f, at)
 		}
-		if err != nil {
-			return nil, err
+		if !errors.Is(err, errSwapped) {
+			return err
 		}
-		file, fault := judge(f, name, maxSize)
-		if fault != nil {
-			_ = f.Close()
-			return nil, fault
-		}
-		file.key = key
-		return file, nil
 	}
-	return nil, invalid(actAgain, `"%s" was replaced again and again while it was opened`, Visible(name))
+	return invalid(actAgain, `"%s" was replaced again and again while it was opened`, Visible(name))
 }
 
 // judge decides by the open descriptor.

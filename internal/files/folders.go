@@ -10,8 +10,9 @@ import (
 // Folders are the folders in which a caller may name files. The zero value
 // allows none. It is safe for concurrent use.
 type Folders struct {
-	mu      sync.Mutex
-	current []*folder
+	mu        sync.Mutex
+	current   []*folder
+	forbidden forbidden
 	// home replaces the user's home folder in tests.
 	home func() (string, error)
 }
@@ -19,10 +20,11 @@ type Folders struct {
 // A folder is held by the Folders and by each call that reads in it; the last
 // one closes it.
 type folder struct {
-	root  *os.Root
-	real  string    // its path without links
-	at    splitPath // real
-	named splitPath // as the operator wrote it
+	root      *os.Root
+	real      string    // its path without links
+	at        splitPath // real
+	named     splitPath // as the operator wrote it
+	forbidden *forbidden
 
 	mu   sync.Mutex
 	held int
@@ -121,6 +123,9 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 	if reason := rules.refuseFolder(at, home, secretRules()); reason != "" {
 		return nil, reason
 	}
+	if holdsFolder(f.forbidden.now(), resolved) {
+		return nil, "belongs to this server"
+	}
 	before, err := os.Lstat(resolved)
 	if err != nil || !before.IsDir() {
 		return nil, "is not a folder"
@@ -133,7 +138,7 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 		_ = root.Close()
 		return nil, "was replaced while it was opened"
 	}
-	return &folder{root: root, real: resolved, at: at, named: named, held: 1}, ""
+	return &folder{root: root, real: resolved, at: at, named: named, forbidden: &f.forbidden, held: 1}, ""
 }
 
 // homeFolder returns the user's home folder without links, or nothing where

@@ -28,6 +28,7 @@ type glob struct {
 	ctx      context.Context
 	folder   *folder
 	secrets  []secretRule
+	name     string    // as the caller wrote it
 	base     []string  // the fixed folders
 	patterns []pattern // below them
 	budget   *budget
@@ -94,6 +95,14 @@ func (g *glob) run() error {
 	if reason := secretReason(g.secrets, g.base); reason != "" {
 		return notAllowed(actSecret, `"%s" is named like a secret (%s)`, Visible(strings.Join(g.base, "/")), reason)
 	}
+	// It may lead through links, to what is not allowed or belongs to the server.
+	err := g.folder.reach(g.ctx, g.base, g.name)
+	if errors.Is(err, errNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
 	var rules []ignoreFile
 	for depth := range g.base {
 		file, err := g.folder.readIgnore(g.base[:depth])
@@ -138,7 +147,12 @@ type belowDir struct {
 }
 
 func (g *glob) entries(f *os.File, elems []string, rules []ignoreFile) (belowDir, error) {
-	if info, err := f.Stat(); err != nil || !info.IsDir() {
+	info, err := f.Stat()
+	if err != nil || !info.IsDir() {
+		return belowDir{}, nil
+	}
+	if among(g.folder.forbidden.now(), info) {
+		g.leftOut++
 		return belowDir{}, nil
 	}
 	own, err := g.folder.readIgnore(elems)

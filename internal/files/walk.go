@@ -24,6 +24,8 @@ type walk struct {
 	folder  *folder
 	name    string // as the caller wrote it
 
+	forbidden []fs.FileInfo
+
 	dirs  []*os.Root // the open folders, the allowed one first
 	at    []string   // the elements that led to the last of them
 	links int
@@ -40,8 +42,8 @@ func (w *walk) climb(to int) {
 	w.at = w.at[:min(len(w.at), to-1)]
 }
 
-// open walks the elements and opens the file at their end. at then holds the
-// path without links.
+// open walks the elements and opens the file at their end; of a folder it
+// returns nil. at then holds the path without links.
 func (w *walk) open(todo []string) (*os.File, error) {
 	for steps := 0; len(todo) > 0; steps++ {
 		if err := w.ctx.Err(); err != nil {
@@ -81,7 +83,7 @@ func (w *walk) open(todo []string) (*os.File, error) {
 			return w.openLast(elem, info)
 		}
 	}
-	return nil, regular(fs.ModeDir, w.name)
+	return nil, nil
 }
 
 // look judges an element by its name and says what stands there.
@@ -152,6 +154,10 @@ func (w *walk) enter(elem string, seen fs.FileInfo) error {
 		_ = dir.Close()
 		return errSwapped
 	}
+	if among(w.forbidden, seen) {
+		_ = dir.Close()
+		return belongs(w.name)
+	}
 	w.dirs = append(w.dirs, dir)
 	w.at = append(w.at, elem)
 	return nil
@@ -172,6 +178,11 @@ func (w *walk) openLast(elem string, seen fs.FileInfo) (*os.File, error) {
 	if now, err := f.Stat(); err != nil || !os.SameFile(seen, now) {
 		_ = f.Close()
 		return nil, errSwapped
+	}
+	// Looked at again: it may have been made since the walk began.
+	if among(w.forbidden, seen) || w.folder != nil && among(w.folder.forbidden.now(), seen) {
+		_ = f.Close()
+		return nil, belongs(w.name)
 	}
 	w.at = append(w.at, elem)
 	return f, nil
