@@ -3,6 +3,7 @@ package files
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -11,10 +12,19 @@ import (
 // allows none. It is safe for concurrent use.
 type Folders struct {
 	mu        sync.Mutex
-	current   []*folder
+	current   []place // replaced as a whole, never changed
 	forbidden forbidden
 	// home replaces the user's home folder in tests.
 	home func() (string, error)
+}
+
+// A place is a folder that was allowed, and what is open of it now.
+type place struct {
+	name   string    // as it was given
+	named  splitPath // name
+	real   string    // its path without links
+	open   *folder   // nil where it is gone
+	reason string    // why it is
 }
 
 // A folder is held by the Folders and by each call that reads in it; the last
@@ -45,7 +55,7 @@ func (r Refusal) String() string { return `folder "` + r.Folder + `" ` + r.Reaso
 // link is resolved now, once.
 func (f *Folders) Set(lists ...[]string) []Refusal {
 	var refused []Refusal
-	var next []*folder
+	var next []place
 	for _, list := range lists {
 		for _, name := range list {
 			opened, reason := f.openFolder(name)
@@ -57,17 +67,23 @@ func (f *Folders) Set(lists ...[]string) []Refusal {
 				opened.release()
 				continue
 			}
-			next = append(next, opened)
+			next = append(next, place{name: name, named: opened.named, real: opened.real, open: opened})
 		}
 	}
 	f.mu.Lock()
 	former := f.current
 	f.current = next
 	f.mu.Unlock()
-	for _, folder := range former {
-		folder.release()
+	for _, place := range former {
+		place.close()
 	}
 	return refused
+}
+
+func (p place) close() {
+	if p.open != nil {
+		p.open.release()
+	}
 }
 
 // Close lets go of the folders; none is allowed from then on.
@@ -78,19 +94,14 @@ func (f *Folders) List() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	list := make([]string, len(f.current))
-	for i, folder := range f.current {
-		list[i] = folder.real
+	for i, place := range f.current {
+		list[i] = place.real
 	}
 	return list
 }
 
-func holds(folders []*folder, real string) bool {
-	for _, folder := range folders {
-		if folder.real == real {
-			return true
-		}
-	}
-	return false
+func holds(places []place, real string) bool {
+	return slices.ContainsFunc(places, func(p place) bool { return p.real == real })
 }
 
 // openFolder judges one folder and opens it, or tells why not.
@@ -164,19 +175,91 @@ func (f *Folders) homeFolder(rules pathRules) splitPath {
 
 // hold returns the folders of now, kept open until release is called.
 func (f *Folders) hold() (folders []*folder, release func()) {
+	f.refresh()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	folders = f.current
-	for _, folder := range folders {
-		folder.mu.Lock()
-		folder.held++
-		folder.mu.Unlock()
+	for _, place := range f.current {
+		if place.open != nil {
+			place.open.hold()
+			folders = append(folders, place.open)
+		}
 	}
 	return folders, func() {
 		for _, folder := range folders {
 			folder.release()
 		}
 	}
+}
+
+// refresh opens anew what was replaced since it was opened. It asks the system
+// without the lock, as a file system that hangs would hold up all calls.
+func (f *Folders) refresh() {
+	f.mu.Lock()
+	before := f.current
+	for _, place := range before {
+		if place.open != nil {
+			place.open.hold()
+		}
+	}
+	f.mu.Unlock()
+	next, changed := slices.Clone(before), false
+	for i, place := range before {
+		if place.open != nil && place.open.stands() {
+			continue
+		}
+		next[i].open, next[i].reason = f.reopen(place)
+		changed = changed || next[i].open != nil || next[i].reason != place.reason
+	}
+	f.mu.Lock()
+	// Another call may have been faster, or the folders be others by now.
+	stale := !changed || len(before) != len(f.current) || len(before) > 0 && &before[0] != &f.current[0]
+	if !stale {
+		f.current = next
+	}
+	f.mu.Unlock()
+	for i, place := range before {
+		place.close() // what was held above
+		if next[i].open == place.open {
+			continue
+		}
+		if stale {
+			next[i].close()
+			continue
+		}
+		place.close()
+	}
+}
+
+// reopen opens what now stands where a folder was, by the same rules. A link in
+// its place is refused: the operator allowed what stood there, not what somebody
+// has it lead to since.
+func (f *Folders) reopen(p place) (opened *folder, reason string) {
+	opened, reason = f.openFolder(p.real)
+	if reason != "" {
+		return nil, reason
+	}
+	if !hostRules().same(opened.real, p.real) {
+		opened.release()
+		return nil, "was replaced by a symbolic link"
+	}
+	opened.named = p.named
+	return opened, ""
+}
+
+// stands tells whether the folder is still what is found at its path.
+func (fo *folder) stands() bool {
+	there, err := os.Lstat(fo.real)
+	if err != nil {
+		return false
+	}
+	open, err := fo.root.Stat(".")
+	return err == nil && os.SameFile(there, open)
+}
+
+func (fo *folder) hold() {
+	fo.mu.Lock()
+	defer fo.mu.Unlock()
+	fo.held++
 }
 
 func (fo *folder) release() {
