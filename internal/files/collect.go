@@ -40,9 +40,9 @@ func DefaultLimits() Limits {
 // text, globs that match nothing, and whatever goes beyond the limits are an
 // *Error; other errors are the context's.
 func (f *Folders) Collect(ctx context.Context, patterns []string, limits Limits) ([]Text, error) {
-	folders, release := f.hold()
+	now, release := f.hold()
 	defer release()
-	c := collector{ctx: ctx, folders: folders, budget: budget{limits: limits}}
+	c := collector{ctx: ctx, now: now, budget: budget{limits: limits}}
 	if len(patterns) > limits.Files {
 		return nil, invalid("Name fewer files, or use a glob.", "%d paths and globs are given; the limit is %d", len(patterns), limits.Files)
 	}
@@ -59,10 +59,10 @@ func (f *Folders) Collect(ctx context.Context, patterns []string, limits Limits)
 }
 
 type collector struct {
-	ctx     context.Context
-	folders []*folder
-	budget  budget
-	chosen  []candidate
+	ctx    context.Context
+	now    view
+	budget budget
+	chosen []candidate
 }
 
 // A candidate is a file that may be read; it is judged again when it is.
@@ -77,18 +77,18 @@ type candidate struct {
 
 func (c *collector) add(pattern string) error {
 	if !isGlob(pattern) {
-		file, err := openIn(c.ctx, c.folders, pattern, math.MaxInt64)
+		file, err := c.now.open(c.ctx, pattern, math.MaxInt64)
 		if err != nil {
 			return err
 		}
 		return c.choose(file)
 	}
-	if len(c.folders) == 0 {
-		return noFolder()
+	if len(c.now.folders) == 0 {
+		return c.now.noFolder()
 	}
 	// A file may be named like a glob: app/[id]/page.tsx.
 	if _, fault := hostRules().split(pattern); fault == nil && !strings.ContainsAny(pattern, "*?") {
-		file, err := lookUp(c.ctx, c.folders, pattern, math.MaxInt64)
+		file, err := c.now.lookUp(c.ctx, pattern, math.MaxInt64)
 		if err == nil {
 			return c.choose(file)
 		}
@@ -133,7 +133,7 @@ func (c *collector) addGlob(name string) error {
 // addStart looks in each allowed folder, and counts what it leaves out.
 func (c *collector) addStart(name string, start globStart) (leftOut int, err error) {
 	within := false
-	for rank, folder := range c.folders {
+	for rank, folder := range c.now.folders {
 		elems, ok := folder.below(start.base)
 		if !ok {
 			continue
@@ -155,7 +155,7 @@ func (c *collector) addStart(name string, start globStart) (leftOut int, err err
 		}
 	}
 	if !within {
-		return 0, outside(name)
+		return 0, c.now.outside(name)
 	}
 	return leftOut, nil
 }

@@ -15,7 +15,7 @@ const (
 
 // An Error says why a file can't be used and what to do about it. Its texts are
 // printable, bounded, and tell nothing about what lies outside the allowed
-// folders.
+// folders, but which folders were refused (see Folders.Discreet).
 type Error struct {
 	Code    string // CodeNotAllowed or CodeInvalid
 	Message string // what happened, a sentence without its full stop

@@ -82,30 +82,30 @@ func (f *File) Close() error { return f.f.Close() }
 // one of them. A file larger than maxSize bytes is refused. Every error that is
 // not the context's is an *Error. The caller closes the file.
 func (f *Folders) Open(ctx context.Context, name string, maxSize int64) (*File, error) {
-	folders, release := f.hold()
+	now, release := f.hold()
 	defer release()
-	return openIn(ctx, folders, name, maxSize)
+	return now.open(ctx, name, maxSize)
 }
 
-func openIn(ctx context.Context, folders []*folder, name string, maxSize int64) (*File, error) {
-	file, err := lookUp(ctx, folders, name, maxSize)
+func (v view) open(ctx context.Context, name string, maxSize int64) (*File, error) {
+	file, err := v.lookUp(ctx, name, maxSize)
 	if errors.Is(err, errNotFound) {
 		return nil, missing(name)
 	}
 	return file, err
 }
 
-// lookUp is openIn that says errNotFound where nothing has that name.
-func lookUp(ctx context.Context, folders []*folder, name string, maxSize int64) (*File, error) {
+// lookUp is open that says errNotFound where nothing has that name.
+func (v view) lookUp(ctx context.Context, name string, maxSize int64) (*File, error) {
 	path, fault := hostRules().split(name)
 	if fault != nil {
 		return nil, fault
 	}
-	if len(folders) == 0 {
-		return nil, noFolder()
+	if len(v.folders) == 0 {
+		return nil, v.noFolder()
 	}
 	within := false
-	for rank, folder := range folders {
+	for rank, folder := range v.folders {
 		elems, ok := folder.below(path)
 		if !ok {
 			continue
@@ -123,7 +123,7 @@ func lookUp(ctx context.Context, folders []*folder, name string, maxSize int64) 
 		return file, nil
 	}
 	if !within {
-		return nil, outside(name)
+		return nil, v.outside(name)
 	}
 	return nil, errNotFound
 }
@@ -139,14 +139,6 @@ func (fo *folder) below(path splitPath) ([]string, bool) {
 		return elems, true
 	}
 	return rules.inside(fo.named, path)
-}
-
-func noFolder() *Error {
-	return notAllowed(actAllow, "no folder is allowed, so no file can be read")
-}
-
-func outside(name string) *Error {
-	return notAllowed(actAllow, `"%s" is not in an allowed folder`, Visible(name))
 }
 
 func missing(name string) *Error {

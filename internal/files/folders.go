@@ -1,6 +1,7 @@
 package files
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,8 @@ import (
 type Folders struct {
 	mu        sync.Mutex
 	current   []place // replaced as a whole, never changed
+	refused   []Refusal
+	discreet  bool
 	forbidden forbidden
 	// home replaces the user's home folder in tests.
 	home func() (string, error)
@@ -50,7 +53,8 @@ type Refusal struct {
 func (r Refusal) String() string { return `folder "` + r.Folder + `" ` + r.Reason }
 
 // Set replaces the allowed folders by the given lists, in their order, and
-// returns those that it refused; a folder given twice counts once. Calls under
+// returns those that it refused, among them those beyond the first 64; a folder
+// given twice counts once. Calls under
 // way end with the folders that they began with. A folder that is a symbolic
 // link is resolved now, once.
 func (f *Folders) Set(lists ...[]string) []Refusal {
@@ -67,12 +71,17 @@ func (f *Folders) Set(lists ...[]string) []Refusal {
 				opened.release()
 				continue
 			}
+			if len(next) == maxFolders {
+				opened.release()
+				refused = append(refused, Refusal{Visible(name), fmt.Sprintf("is one too many: at most %d are allowed", maxFolders)})
+				continue
+			}
 			next = append(next, place{name: name, named: opened.named, real: opened.real, open: opened})
 		}
 	}
 	f.mu.Lock()
 	former := f.current
-	f.current = next
+	f.current, f.refused = next, slices.Clone(refused)
 	f.mu.Unlock()
 	for _, place := range former {
 		place.close()
@@ -171,24 +180,6 @@ func (f *Folders) homeFolder(rules pathRules) splitPath {
 		return splitPath{}
 	}
 	return split
-}
-
-// hold returns the folders of now, kept open until release is called.
-func (f *Folders) hold() (folders []*folder, release func()) {
-	f.refresh()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, place := range f.current {
-		if place.open != nil {
-			place.open.hold()
-			folders = append(folders, place.open)
-		}
-	}
-	return folders, func() {
-		for _, folder := range folders {
-			folder.release()
-		}
-	}
 }
 
 // refresh opens anew what was replaced since it was opened. It asks the system

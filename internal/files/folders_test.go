@@ -42,7 +42,7 @@ func TestFolderReplaced(t *testing.T) {
 		}
 	}
 	// A call under way keeps what it has, and its folder is closed after it.
-	file, err := openIn(t.Context(), held, "a", 100)
+	file, err := held.open(t.Context(), "a", 100)
 	must(t, err)
 	content := make([]byte, 3)
 	if _, err := file.ReadAt(content, 0); string(content) != "old" {
@@ -50,7 +50,7 @@ func TestFolderReplaced(t *testing.T) {
 	}
 	must(t, file.Close())
 	release()
-	if _, err := held[0].root.Stat("."); err == nil {
+	if _, err := held.folders[0].root.Stat("."); err == nil {
 		t.Error("the former folder is still open")
 	}
 	// And back.
@@ -102,7 +102,7 @@ func TestRefreshWhileOpening(t *testing.T) {
 	wg.Wait()
 	held, release := f.hold()
 	release()
-	for _, folder := range held {
+	for _, folder := range held.folders {
 		if folder.held != 1 {
 			t.Errorf("%s is held %d times", folder.real, folder.held)
 		}

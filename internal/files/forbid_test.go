@@ -84,9 +84,9 @@ func TestForbidMadeMeanwhile(t *testing.T) {
 	dir := tree(t, map[string]string{"a": "a"})
 	f := allow(t, dir)
 	f.Forbid(filepath.Join(dir, "key"))
-	folders, release := f.hold()
+	now, release := f.hold()
 	defer release()
-	w := walk{ctx: t.Context(), folder: folders[0], name: "key", dirs: []*os.Root{folders[0].root}, forbidden: folders[0].forbidden.now()}
+	w := walk{ctx: t.Context(), folder: now.folders[0], name: "key", dirs: []*os.Root{now.folders[0].root}, forbidden: now.folders[0].forbidden.now()}
 	write(t, filepath.Join(dir, "key"), "own")
 	_, err := w.open([]string{"key"})
 	wantError(t, err, CodeNotAllowed, "belongs to this server")
