@@ -20,6 +20,8 @@ type Folders struct {
 
 	mu       sync.Mutex
 	closed   bool
+	discreet bool
+	own      []string            // what is never read
 	common   *allowed            // of sessions without roots
 	sessions map[string]*allowed // of those with roots, by session id
 }
@@ -35,6 +37,23 @@ type allowed struct {
 // NewFolders makes the Folders of an operator's paths.
 func NewFolders(operator []string, log zerolog.Logger) *Folders {
 	return &Folders{operator: operator, log: log, sessions: map[string]*allowed{}}
+}
+
+// Forbid adds files and folders that are never read, whatever is allowed: the
+// server's own. It counts for sessions that begin to read after it.
+func (f *Folders) Forbid(paths ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.own = append(f.own, paths...)
+}
+
+// Discreet sets whether errors keep silent about the operator's folders, as they
+// must where callers are on other machines. It counts for sessions that begin to
+// read after it.
+func (f *Folders) Discreet(on bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.discreet = on
 }
 
 // Close lets go of what is open. Calls under way end with what they have.
@@ -90,6 +109,8 @@ func (f *Folders) of(ctx context.Context) *files.Folders {
 	}
 	if a == nil {
 		a = new(allowed)
+		a.folders.Forbid(f.own...)
+		a.folders.Discreet(f.discreet)
 		if len(roots) == 0 {
 			f.common = a
 		} else {
