@@ -177,10 +177,11 @@ func (c *collector) chooseFound(folder *folder, rank int, elems []string, relati
 }
 
 // settle sorts the files and drops what is there twice: the same file under two
-// names, and a relative path that an earlier folder has too.
+// names, or through two folders, of which the first counts, and a relative path
+// that an earlier folder has too.
 func (c *collector) settle() {
 	slices.SortFunc(c.chosen, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(a.shown, b.shown), cmp.Compare(a.rank, b.rank))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.shown, b.shown))
 	})
 	keys, shown := map[string]bool{}, map[string]bool{}
 	c.chosen = slices.DeleteFunc(c.chosen, func(f candidate) bool {
@@ -188,6 +189,7 @@ func (c *collector) settle() {
 		keys[f.key], shown[f.shown] = true, true
 		return twice
 	})
+	slices.SortFunc(c.chosen, func(a, b candidate) int { return cmp.Compare(a.shown, b.shown) })
 }
 
 func (c *collector) tooMuch() *Error {

@@ -136,6 +136,30 @@ func TestCollectLimits(t *testing.T) {
 	wantError(t, err, CodeNotAllowed, "no folder is allowed")
 }
 
+func TestOverlappingFolders(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, map[string]string{"a.go": "a", "sub/b.go": "b", "sub/deep/c.go": "c"})
+	sub := filepath.Join(dir, "sub")
+	for _, tc := range []struct {
+		name     string
+		folders  []string
+		patterns []string
+		want     []string
+	}{
+		{"the outer first", []string{dir, sub}, []string{"**/*.go"}, []string{"a.go", "sub/b.go", "sub/deep/c.go"}},
+		{"the inner first", []string{sub, dir}, []string{"**/*.go"}, []string{"a.go", "b.go", "deep/c.go"}},
+		{"by two paths", []string{dir, sub}, []string{"b.go", "sub/b.go", filepath.Join(sub, "b.go")}, []string{"sub/b.go"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			texts, err := allow(t, tc.folders...).Collect(t.Context(), tc.patterns, DefaultLimits())
+			if diff := cmp.Diff(tc.want, shown(texts)); diff != "" || err != nil {
+				t.Errorf("%v\n%s", err, diff)
+			}
+		})
+	}
+}
+
 // TestIgnoreLikeGit compares with git itself.
 func TestIgnoreLikeGit(t *testing.T) {
 	t.Parallel()

@@ -148,7 +148,7 @@ func missing(name string) *Error {
 // open opens the file of these elements, again where it was replaced meanwhile.
 func (fo *folder) open(ctx context.Context, elems []string, name string, maxSize int64) (*File, error) {
 	var file *File
-	err := fo.walk(ctx, elems, name, func(f *os.File, at []string) error {
+	err := fo.walk(ctx, elems, name, func(f *os.File) error {
 		if f == nil {
 			return regular(fs.ModeDir, name)
 		}
@@ -157,7 +157,6 @@ func (fo *folder) open(ctx context.Context, elems []string, name string, maxSize
 			_ = f.Close()
 			return fault
 		}
-		file.key = fo.key(at)
 		return nil
 	})
 	return file, err
@@ -166,7 +165,7 @@ func (fo *folder) open(ctx context.Context, elems []string, name string, maxSize
 // reach tells by its error whether the elements lead to a folder that may be
 // looked into.
 func (fo *folder) reach(ctx context.Context, elems []string, name string) error {
-	return fo.walk(ctx, elems, name, func(f *os.File, _ []string) error {
+	return fo.walk(ctx, elems, name, func(f *os.File) error {
 		if f == nil {
 			return nil
 		}
@@ -177,7 +176,7 @@ func (fo *folder) reach(ctx context.Context, elems []string, name string) error 
 
 // walk goes down the elements, again where something was replaced meanwhile, and
 // gives what it finds at their end: an open file, or nil for a folder.
-func (fo *folder) walk(ctx context.Context, elems []string, name string, found func(f *os.File, at []string) error) error {
+func (fo *folder) walk(ctx context.Context, elems []string, name string, found func(f *os.File) error) error {
 	const attempts = 3
 	for range attempts {
 		w := walk{
@@ -188,10 +187,9 @@ func (fo *folder) walk(ctx context.Context, elems []string, name string, found f
 			return belongs(name)
 		}
 		f, err := w.open(elems)
-		at := w.at
 		w.close()
 		if err == nil {
-			err = found(f, at)
+			err = found(f)
 		}
 		if !errors.Is(err, errSwapped) {
 			return err
@@ -209,7 +207,7 @@ func judge(f *os.File, name string, maxSize int64) (*File, *Error) {
 	if fault := regular(info.Mode(), name); fault != nil {
 		return nil, fault
 	}
-	links, err := linkCount(f, info)
+	id, links, err := identify(f, info)
 	if err != nil {
 		return nil, invalid(actCheck, `"%s" can't be examined`, Visible(name))
 	}
@@ -220,7 +218,7 @@ func judge(f *os.File, name string, maxSize int64) (*File, *Error) {
 	if info.Size() > maxSize {
 		return nil, invalid("Send a smaller file.", `"%s" has %d bytes; the limit is %d`, Visible(name), info.Size(), maxSize)
 	}
-	return &File{f: f, size: info.Size(), modTime: info.ModTime()}, nil
+	return &File{f: f, key: id, size: info.Size(), modTime: info.ModTime()}, nil
 }
 
 func regular(mode fs.FileMode, name string) *Error {

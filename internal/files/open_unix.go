@@ -3,6 +3,7 @@
 package files
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -11,10 +12,12 @@ import (
 // nonBlocking keeps the open of a pipe without a writer from waiting for one.
 const nonBlocking = syscall.O_NONBLOCK
 
-func linkCount(_ *os.File, info fs.FileInfo) (uint64, error) {
+// identify names a file, whatever path led to it, and counts its names.
+func identify(_ *os.File, info fs.FileInfo) (id string, links uint64, err error) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return 0, syscall.ENOTSUP
+		return "", 0, syscall.ENOTSUP
 	}
-	return uint64(stat.Nlink), nil // its type differs between systems
+	// The types differ between systems.
+	return fmt.Sprint(uint64(stat.Dev), "/", uint64(stat.Ino)), uint64(stat.Nlink), nil
 }

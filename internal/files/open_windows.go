@@ -1,6 +1,7 @@
 package files
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -9,10 +10,12 @@ import (
 // nonBlocking is nothing here: named pipes live outside the file system.
 const nonBlocking = 0
 
-func linkCount(f *os.File, _ fs.FileInfo) (uint64, error) {
+// identify names a file, whatever path led to it, and counts its names.
+func identify(f *os.File, _ fs.FileInfo) (id string, links uint64, err error) {
 	var info syscall.ByHandleFileInformation
 	if err := syscall.GetFileInformationByHandle(syscall.Handle(f.Fd()), &info); err != nil {
-		return 0, err
+		return "", 0, err
 	}
-	return uint64(info.NumberOfLinks), nil
+	index := uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)
+	return fmt.Sprint(info.VolumeSerialNumber, "/", index), uint64(info.NumberOfLinks), nil
 }

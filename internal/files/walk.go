@@ -206,9 +206,6 @@ func (w *walk) loop() *Error {
 	return invalid(actCheck, `"%s" leads through too many symbolic links`, Visible(w.name))
 }
 
-// key names a file by its folder and its path without links.
-func (fo *folder) key(at []string) string { return fo.real + "\x00" + strings.Join(at, "/") }
-
 // shownPath writes a path for people and models.
 func shownPath(fo *folder, elems []string, relative bool) string {
 	shown := strings.Join(elems, "/")
