@@ -152,12 +152,11 @@ func (fo *folder) open(ctx context.Context, elems []string, name string, maxSize
 		if f == nil {
 			return regular(fs.ModeDir, name)
 		}
-		var fault *Error
-		if file, fault = judge(f, name, maxSize); fault != nil {
+		var err error
+		if file, err = judge(f, name, maxSize); err != nil {
 			_ = f.Close()
-			return fault
 		}
-		return nil
+		return err
 	})
 	return file, err
 }
@@ -198,8 +197,8 @@ func (fo *folder) walk(ctx context.Context, elems []string, name string, found f
 	return invalid(actAgain, `"%s" was replaced again and again while it was opened`, Visible(name))
 }
 
-// judge decides by the open descriptor.
-func judge(f *os.File, name string, maxSize int64) (*File, *Error) {
+// judge decides by the open descriptor. Its error is an *Error or errSwapped.
+func judge(f *os.File, name string, maxSize int64) (*File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, invalid(actCheck, `"%s" can't be examined`, Visible(name))
@@ -210,6 +209,9 @@ func judge(f *os.File, name string, maxSize int64) (*File, *Error) {
 	id, links, err := identify(f, info)
 	if err != nil {
 		return nil, invalid(actCheck, `"%s" can't be examined`, Visible(name))
+	}
+	if links == 0 {
+		return nil, errSwapped // another was renamed over it, or it was removed
 	}
 	if links != 1 {
 		return nil, notAllowed("Copy the file, so that it stands for itself only.",

@@ -123,6 +123,30 @@ func TestSpecialFiles(t *testing.T) {
 	})
 }
 
+// TestReplacedOnceOpen takes a file's name away after it was opened, as a rename
+// over it does.
+func TestReplacedOnceOpen(t *testing.T) {
+	t.Parallel()
+	dir := tree(t, map[string]string{"a": "old"})
+	name := filepath.Join(dir, "a")
+	f := allow(t, dir)
+	now, release := f.hold()
+	defer release()
+	attempts := 0
+	err := now.folders[0].walk(t.Context(), []string{"a"}, "a", func(f *os.File) error {
+		defer f.Close()
+		if attempts++; attempts == 1 {
+			write(t, name+".new", "new")
+			must(t, os.Rename(name+".new", name))
+		}
+		_, err := judge(f, "a", 100)
+		return err
+	})
+	if err != nil || attempts != 2 {
+		t.Errorf("%v after %d attempts", err, attempts)
+	}
+}
+
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() == 0 {
