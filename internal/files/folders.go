@@ -151,6 +151,9 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 		return nil, "is not a folder"
 	}
 	root, err := os.OpenRoot(resolved)
+	if tooManyOpen(err) {
+		return nil, "can't be opened: the server has too many files open"
+	}
 	if err != nil {
 		return nil, "can't be opened by the server"
 	}

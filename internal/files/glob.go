@@ -123,6 +123,9 @@ func (g *glob) dir(elems []string, rules []ignoreFile) error {
 		return invalid("Use a narrower glob.", "the folders are more than %d deep", g.budget.limits.Depth)
 	}
 	f, err := g.folder.root.OpenFile(path.Join(".", strings.Join(elems, "/")), os.O_RDONLY|nonBlocking, 0)
+	if tooManyOpen(err) {
+		return exhausted()
+	}
 	if err != nil {
 		return nil // not there, or not to be read: nothing matches in it
 	}

@@ -119,10 +119,16 @@ func (fo *folder) readIgnore(elems []string) (ignoreFile, error) {
 		return ignoreFile{depth: len(elems)}, nil
 	}
 	broken := invalid("Name the files one by one.", `"%s" can't be honoured: it is unreadable, changing, or larger than %d bytes`, Visible(name), maxIgnoreSize)
+	if tooManyOpen(err) {
+		return ignoreFile{}, exhausted()
+	}
 	if err != nil {
 		return ignoreFile{}, broken
 	}
 	f, err := fo.root.OpenFile(name, os.O_RDONLY|nonBlocking, 0)
+	if tooManyOpen(err) {
+		return ignoreFile{}, exhausted()
+	}
 	if err != nil {
 		return ignoreFile{}, broken
 	}

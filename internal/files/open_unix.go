@@ -3,6 +3,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -20,4 +21,9 @@ func identify(_ *os.File, info fs.FileInfo) (id string, links uint64, err error)
 	}
 	// The types differ between systems.
 	return fmt.Sprint(uint64(stat.Dev), "/", uint64(stat.Ino)), uint64(stat.Nlink), nil
+}
+
+// tooManyOpen tells that the process, or the system, can open no more files.
+func tooManyOpen(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

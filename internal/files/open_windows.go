@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,4 +19,10 @@ func identify(f *os.File, _ fs.FileInfo) (id string, links uint64, err error) {
 	}
 	index := uint64(info.FileIndexHigh)<<32 | uint64(info.FileIndexLow)
 	return fmt.Sprint(info.VolumeSerialNumber, "/", index), uint64(info.NumberOfLinks), nil
+}
+
+// tooManyOpen tells that the process, or the system, can open no more files.
+func tooManyOpen(err error) bool {
+	const tooManyOpenFiles, noSystemResources = syscall.Errno(4), syscall.Errno(1450)
+	return errors.Is(err, tooManyOpenFiles) || errors.Is(err, noSystemResources)
 }

@@ -109,6 +109,9 @@ func (w *walk) follow(elem string, todo []string) ([]string, error) {
 		return nil, w.loop()
 	}
 	target, err := w.top().Readlink(elem)
+	if tooManyOpen(err) {
+		return nil, exhausted()
+	}
 	if err != nil {
 		return nil, errSwapped
 	}
@@ -144,7 +147,7 @@ func (w *walk) enter(elem string, seen fs.FileInfo) error {
 	// With "/." the system is told that it must be a folder: a pipe put in its
 	// place would block the open for ever.
 	dir, err := w.top().OpenRoot(elem + "/.")
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) || tooManyOpen(err) {
 		return w.explain(err)
 	}
 	if err != nil {
@@ -169,7 +172,7 @@ func (w *walk) openLast(elem string, seen fs.FileInfo) (*os.File, error) {
 		return nil, fault
 	}
 	f, err := w.top().OpenFile(elem, os.O_RDONLY|nonBlocking, 0)
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) || tooManyOpen(err) {
 		return nil, w.explain(err)
 	}
 	if err != nil {
@@ -192,10 +195,16 @@ func (w *walk) explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return errNotFound
+	case tooManyOpen(err):
+		return exhausted()
 	case errors.Is(err, fs.ErrPermission):
 		return invalid("Ask the operator to let the server read it.", `the server may not read "%s"`, Visible(w.name))
 	}
 	return invalid(actCheck, `"%s" can't be opened`, Visible(w.name))
+}
+
+func exhausted() *Error {
+	return invalid("Try again in a moment.", "the server has too many files open")
 }
 
 func (w *walk) escapes() *Error {
