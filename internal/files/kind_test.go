@@ -3,7 +3,9 @@ package files
 import (
 	"bytes"
 	"encoding/binary"
+	"hash/crc32"
 	"image"
+	"image/color"
 	"image/jpeg"
 	"image/png"
 	"strings"
@@ -149,7 +151,33 @@ func TestInspectAndCheck(t *testing.T) {
 	t.Parallel()
 	mehd := box("mvex", box("mehd", []byte{0, 0, 0, 0, 0, 0, 0x2b, 0x0c})) // 11020
 	hugePNG := pngOf(t, 1, 1)
-	binary.BigEndian.PutUint32(hugePNG[16:], 20000) // its checksum is wrong now: can't tell
+	binary.BigEndian.PutUint32(hugePNG[16:], 20000) // its checksum is wrong now
+	const damaged = "its header can't be read: is it damaged?"
+	var jpg bytes.Buffer
+	if err := jpeg.Encode(&jpg, image.NewGray(image.Rect(0, 0, 30, 20)), nil); err != nil {
+		t.Fatal(err)
+	}
+	plain := jpg.String()
+	frameAt := strings.Index(plain, "\xff\xc0")
+	as := func(mark, bits byte) []byte { // another kind of frame
+		b := []byte(plain)
+		b[frameAt+1], b[frameAt+4] = mark, bits
+		return b
+	}
+	// What stands in front of the frame, 64 KiB in each segment.
+	long := strings.Repeat("\xff\xe2\xff\xff"+strings.Repeat("x", 0xfffd), 20)
+	palette := image.NewPaletted(image.Rect(0, 0, 7, 5), color.Palette{color.Black, color.White})
+	var indexed bytes.Buffer
+	if err := png.Encode(&indexed, palette); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Repeat("x", 2<<20)
+	chunk := string(binary.BigEndian.AppendUint32(nil, uint32(len(text)))) + "tEXt" + text +
+		string(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte("tEXt"+text))))
+	farPalette := []byte(indexed.String()[:33] + chunk + indexed.String()[33:])
+	moov := mp4Of(0, 1000, 5000, 640, 480)
+	// A box of 64 bits in length in front of the movie's header.
+	large := append(append([]byte("\x00\x00\x00\x01mdat\x00\x00\x00\x00\x00\x00\x10\x00"), make([]byte, 4096-16)...), moov...)
 	for _, tc := range []struct {
 		name  string
 		kind  Kind
@@ -159,19 +187,35 @@ func TestInspectAndCheck(t *testing.T) {
 	}{
 		{"PNG", KindPNG, pngOf(t, 30, 20), Media{Width: 30, Height: 20}, ""},
 		{"wide PNG", KindPNG, pngOf(t, 16385, 1), Media{Width: 16385, Height: 1}, "16385 × 1 pixels"},
-		{"damaged PNG", KindPNG, hugePNG, Media{}, ""},
-		{"cut JPEG", KindJPEG, []byte("\xff\xd8\xff"), Media{}, ""},
-		{"mp4", KindMP4, mp4Of(0, 1000, 120_000, 1920, 1080), Media{1920, 1080, 2 * time.Minute}, ""},
-		{"mp4 upright", KindMP4, mp4Of(0, 1000, 5000, 1080, 1920), Media{1080, 1920, 5 * time.Second}, ""},
-		{"mp4 too long", KindMP4, mp4Of(0, 1000, 122_000, 640, 480), Media{640, 480, 122 * time.Second}, "lasts 2m2s"},
-		{"mp4 too long, 64 bits", KindMP4, mp4Of(1, 1000, 122_000, 640, 480), Media{640, 480, 122 * time.Second}, "lasts 2m2s"},
-		{"mp4 too large", KindMP4, mp4Of(0, 1000, 5000, 3840, 2160), Media{3840, 2160, 5 * time.Second}, "3840 × 2160"},
-		{"mp4 square", KindMP4, mp4Of(0, 1000, 5000, 1440, 1440), Media{1440, 1440, 5 * time.Second}, "1440 × 1440"},
+		{"damaged PNG", KindPNG, hugePNG, Media{}, damaged},
+		{"cut PNG", KindPNG, pngOf(t, 30, 20)[:30], Media{}, damaged},
+		{"PNG whose palette is far", KindPNG, farPalette, Media{Width: 7, Height: 5}, ""},
+		{"cut JPEG", KindJPEG, []byte("\xff\xd8\xff"), Media{}, damaged},
+		{"JPEG", KindJPEG, jpg.Bytes(), Media{Width: 30, Height: 20}, ""},
+		{"JPEG cut in its picture", KindJPEG, jpg.Bytes()[:jpg.Len()-5], Media{Width: 30, Height: 20}, ""},
+		{"JPEG cut in its frame", KindJPEG, jpg.Bytes()[:frameAt+8], Media{}, damaged},
+		{"JPEG of 12 bits", KindJPEG, as(0xc1, 12), Media{Width: 30, Height: 20}, ""},
+		{"arithmetic JPEG", KindJPEG, as(0xc9, 8), Media{Width: 30, Height: 20}, ""},
+		{"lossless JPEG", KindJPEG, as(0xc3, 16), Media{Width: 30, Height: 20}, ""},
+		{"JPEG of 99 bits", KindJPEG, as(0xc0, 99), Media{}, damaged},
+		{"JPEG with more than 1 MiB in front", KindJPEG, []byte(plain[:2] + long + plain[2:]), Media{Width: 30, Height: 20}, ""},
+		{"the same, too wide", KindJPEG, append([]byte(plain[:2]+long+"\xff\xc0\x00\x0b\x08\x00\x01\xff\xff\x01"), 1, 0x11, 0), Media{Width: 65535, Height: 1}, "65535 × 1 pixels"},
+		{"JPEG without a frame", KindJPEG, []byte(plain[:2] + "\xff\xe0\x00\x04xx\xff\xda\x00\x02" + plain[frameAt:]), Media{}, damaged},
+		{"JPEG of noise", KindJPEG, []byte("\xff\xd8\xff" + strings.Repeat("\x00", 100_000)), Media{}, damaged},
+		{"mp4", KindMP4, mp4Of(0, 1000, 120_000, 1920, 1080), Media{1920, 1080, 2 * time.Minute, false}, ""},
+		{"mp4 upright", KindMP4, mp4Of(0, 1000, 5000, 1080, 1920), Media{1080, 1920, 5 * time.Second, false}, ""},
+		{"mp4 too long", KindMP4, mp4Of(0, 1000, 122_000, 640, 480), Media{640, 480, 122 * time.Second, false}, "lasts 2m2s"},
+		{"mp4 too long, 64 bits", KindMP4, mp4Of(1, 1000, 122_000, 640, 480), Media{640, 480, 122 * time.Second, false}, "lasts 2m2s"},
+		{"mp4 too large", KindMP4, mp4Of(0, 1000, 5000, 3840, 2160), Media{3840, 2160, 5 * time.Second, false}, "3840 × 2160"},
+		{"mp4 square", KindMP4, mp4Of(0, 1000, 5000, 1440, 1440), Media{1440, 1440, 5 * time.Second, false}, "1440 × 1440"},
 		{"mp4 of unknown length", KindMP4, mp4Of(0, 1000, 0xffffffff, 640, 480), Media{Width: 640, Height: 480}, ""},
-		{"mp4 in fragments", KindMP4, mp4Of(0, 10, 0, 640, 480, mehd), Media{640, 480, 1102 * time.Second}, "lasts 18m22s"},
+		{"mp4 in fragments", KindMP4, mp4Of(0, 10, 0, 640, 480, mehd), Media{640, 480, 1102 * time.Second, false}, "lasts 18m22s"},
 		{"mp4 without a rate", KindMP4, mp4Of(0, 0, 5, 640, 480), Media{Width: 640, Height: 480}, ""},
-		{"mp4 that is cut", KindMP4, mp4Of(0, 1000, 122_000, 640, 480)[:2000], Media{}, ""},
-		{"mp4 with a box that is too small", KindMP4, []byte("\x00\x00\x00\x04moov"), Media{}, ""},
+		{"mp4 that is cut", KindMP4, mp4Of(0, 1000, 122_000, 640, 480)[:2000], Media{}, damaged},
+		{"mp4 with a box that is too small", KindMP4, []byte("\x00\x00\x00\x04moov"), Media{}, damaged},
+		{"mp4 cut in its movie", KindMP4, moov[:len(moov)-200], Media{}, damaged},
+		{"mp4 behind a box of 64 bits", KindMP4, large, Media{640, 480, 5 * time.Second, false}, ""},
+		{"mp4 with an empty movie", KindMP4, []byte("\x00\x00\x00\x08moov"), Media{}, damaged},
 		{"wav", KindWAV, wavOf(8000, 16000), Media{Duration: 2 * time.Second}, ""},
 		{"wav too long", KindWAV, wavOf(1, 3002), Media{Duration: 3002 * time.Second}, "lasts 50m2s"},
 		{"wav without a rate", KindWAV, wavOf(0, 3002), Media{}, ""},
@@ -181,12 +225,13 @@ func TestInspectAndCheck(t *testing.T) {
 		{"mp3 of constant rate", KindMP3, mp3Of(200, "", 0), Media{Duration: 200 * 417 * 8 * time.Second / 128000}, ""},
 		{"mp3 of few frames", KindMP3, mp3Of(3, "", 0), Media{}, ""},
 		{"mp3 of nothing", KindMP3, []byte("ID3"), Media{}, ""},
+		{"mp4 with a compressed movie", KindMP4, box("moov", box("cmov", []byte("x"))), Media{}, ""},
 		{"text", KindText, []byte("x"), Media{}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			got := Inspect(bytes.NewReader(tc.in), int64(len(tc.in)), tc.kind)
-			if d := got.Duration - tc.want.Duration; d.Abs() > time.Millisecond || got.Width != tc.want.Width || got.Height != tc.want.Height {
+			if d := got.Duration - tc.want.Duration; d.Abs() > time.Millisecond || got.Width != tc.want.Width || got.Height != tc.want.Height || got.Damaged != (tc.fault == damaged) {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 			err := got.Check(tc.kind, "x\u202e")

@@ -29,19 +29,19 @@ const (
 type Media struct {
 	Width, Height int
 	Duration      time.Duration
+	// Damaged says that a picture or a video has no header that could be read.
+	// Of a recording it is not told: one can be played from anywhere.
+	Damaged bool
 }
 
-// Inspect reads the header of a file of the given kind. It reads little (at most
-// about 1 MiB), and a header that can't be understood is not an error: fal will
-// judge it.
+// Inspect reads the header of a file of the given kind. It reads little: of a
+// picture at most 1 MiB in one piece, else some bytes here and there, where the
+// lengths that the file gives lead to. What is merely unusual in a header is not
+// held against it; see Damaged.
 func Inspect(r io.ReaderAt, size int64, kind Kind) Media {
 	switch kind {
 	case KindJPEG, KindPNG:
-		config, _, err := image.DecodeConfig(io.NewSectionReader(r, 0, min(size, maxImageHead)))
-		if err != nil {
-			return Media{}
-		}
-		return Media{Width: config.Width, Height: config.Height}
+		return inspectPicture(r, size, kind)
 	case KindMP4:
 		return inspectMP4(r, size)
 	case KindWAV:
@@ -52,11 +52,27 @@ func Inspect(r io.ReaderAt, size int64, kind Kind) Media {
 	return Media{}
 }
 
+func inspectPicture(r io.ReaderAt, size int64, kind Kind) Media {
+	if config, _, err := image.DecodeConfig(io.NewSectionReader(r, 0, min(size, maxImageHead))); err == nil {
+		return Media{Width: config.Width, Height: config.Height}
+	}
+	header := frameHeader
+	if kind == KindPNG {
+		header = pngHeader
+	}
+	m, found := header(io.NewSectionReader(r, 0, size))
+	m.Damaged = !found
+	return m
+}
+
 // Check returns an *Error where the header tells that fal's model would refuse
-// the file; shown names it in the message.
+// the file, or where there is none; shown names it in the message.
 func (m Media) Check(kind Kind, shown string) error {
 	long, side := max(m.Width, m.Height), min(m.Width, m.Height)
 	shown = Visible(shown)
+	if m.Damaged {
+		return invalid("Check that it opens in a viewer or player, or write it anew.", `"%s": its header can't be read: is it damaged?`, shown)
+	}
 	switch kind {
 	case KindJPEG, KindPNG:
 		if long > maxImageSide || int64(m.Width)*int64(m.Height) > maxImageArea {

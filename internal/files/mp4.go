@@ -10,13 +10,16 @@ import (
 const maxBoxes = 4096
 
 // An mp4Reader goes through the boxes of ISO/IEC 14496-12 down to the movie's
-// header, its fragments' header and its tracks' headers, reading these alone.
+// header, its fragments' header and its tracks' headers, reading these alone. No
+// library does it: none was found that is well kept and reads in bounds, and four
+// kinds of boxes are all that is asked of it.
 type mp4Reader struct {
 	r        io.ReaderAt
 	boxes    int
 	rate     uint32 // units a second
 	length   uint64 // units
 	fragment uint64 // units, of a fragmented movie
+	found    bool   // the movie's header
 	media    Media
 }
 
@@ -24,6 +27,7 @@ func inspectMP4(r io.ReaderAt, size int64) Media {
 	m := mp4Reader{r: r}
 	m.scan(0, size, 0)
 	m.media.Duration = seconds(float64(max(m.length, m.fragment)), float64(m.rate))
+	m.media.Damaged = !m.found
 	return m.media
 }
 
@@ -61,6 +65,8 @@ func (m *mp4Reader) box(kind string, at, end int64, depth int) {
 	switch {
 	case depth == 0 && kind == "moov", depth == 1 && (kind == "trak" || kind == "mvex"):
 		m.scan(at, end, depth+1)
+	case depth == 1 && kind == "cmov": // compressed, as QuickTime once wrote it
+		m.found = true
 	case depth == 1 && kind == "mvhd":
 		m.movieHeader(at, end)
 	case depth == 2 && kind == "mehd":
@@ -81,6 +87,7 @@ func (m *mp4Reader) movieHeader(at, end int64) {
 	if !ok {
 		return
 	}
+	m.found = true
 	if b[0] == 1 {
 		m.rate, m.length = binary.BigEndian.Uint32(b[20:]), units(b[24:])
 		return
@@ -119,7 +126,6 @@ func units(b []byte) uint64 {
 }
 
 func (m *mp4Reader) bytes(at int64, n int) ([]byte, bool) {
-	b := make([]byte, n)
-	read, _ := m.r.ReadAt(b, at) // what is too short can't be told, for whatever reason
-	return b, read == n
+	b := readAt(m.r, at, n)
+	return b, len(b) == n
 }
