@@ -29,7 +29,10 @@ type ignoreFile struct {
 }
 
 // parseIgnore reads a .gitignore as gitignore(5) tells. A line that is no valid
-// pattern counts for nothing, as with git.
+// pattern counts for nothing, as with git. doublestar does the matching; a library
+// for the lines that is well kept and bounds what it reads and tries was not
+// found. .git/info/exclude and the user's own excludes are not read: they lie in
+// .git, or outside the allowed folders, where nothing is read.
 func parseIgnore(content []byte) []ignoreRule {
 	var rules []ignoreRule
 	for line := range bytes.Lines(bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))) {

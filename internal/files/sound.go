@@ -15,7 +15,9 @@ const (
 	mp3Frames = 16 // fewer tell nothing
 )
 
-// wavDuration reads a RIFF file's chunks up to its samples.
+// wavDuration reads a RIFF file's chunks up to its samples. As with the MP3s
+// below, it is done without a library: none was found that is well kept and tells
+// the length by the header, in bounds; they decode all.
 func wavDuration(r io.ReaderAt, size int64) time.Duration {
 	rate := 0.0
 	at := int64(12)
