@@ -122,7 +122,7 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 	if !filepath.IsAbs(name) {
 		return nil, "is not an absolute path"
 	}
-	named, fault := rules.split(name)
+	named, fault := rules.asOperator().split(name)
 	if fault != nil {
 		return nil, "can't be used: " + fault.Message
 	}
@@ -178,7 +178,8 @@ func (f *Folders) homeFolder(rules pathRules) splitPath {
 	if resolved, err := filepath.EvalSymlinks(home); err == nil {
 		home = resolved
 	}
-	split, fault := rules.split(home)
+	// Where it could not be resolved, a short name is better than none.
+	split, fault := rules.asOperator().split(home)
 	if fault != nil {
 		return splitPath{}
 	}

@@ -16,6 +16,7 @@ const (
 type pathRules struct {
 	windows bool // drives, backslashes, reserved names
 	fold    bool // names are the same whatever their case
+	short   bool // short (8.3) names are taken, as they are resolved first
 }
 
 func hostRules() pathRules {
@@ -23,6 +24,13 @@ func hostRules() pathRules {
 		windows: runtime.GOOS == "windows",
 		fold:    runtime.GOOS == "windows" || runtime.GOOS == "darwin",
 	}
+}
+
+// asOperator are the rules for a folder before its links are resolved, with
+// which Windows gives the long names. USERPROFILE and TEMP often hold short ones.
+func (p pathRules) asOperator() pathRules {
+	p.short = true
+	return p
 }
 
 // A splitPath is a path in its elements, cleaned of "." and "..".
@@ -126,7 +134,7 @@ func (p pathRules) checkElement(elem string) string {
 		return "has a part that ends in a dot or a space"
 	case reservedOnWindows(elem):
 		return "names a device"
-	case shortName(elem):
+	case !p.short && shortName(elem):
 		return "looks like a short (8.3) name, which could stand for another"
 	}
 	return ""
@@ -184,6 +192,9 @@ func (p pathRules) refuseFolder(folder, home splitPath, secrets []secretRule) st
 				return "belongs to the system and can hold secrets of processes and devices"
 			}
 		}
+	}
+	if p.windows && p.same(folder.elems[0], "Windows") && (len(folder.volume) == 2 || strings.HasSuffix(folder.volume, "$")) {
+		return "belongs to the system and can hold its secrets"
 	}
 	if _, above := p.inside(folder, home); home.absolute && above {
 		return "is the home folder or holds it: keys and private files would be allowed"

@@ -67,6 +67,8 @@ func TestSplit(t *testing.T) {
 		{"control", windows, "a\x01", "!forbids"},
 		{"short name", windows, `ENV~1\x`, "!short"},
 		{"short name with extension", windows, `PRIVAT~1.PEM`, "!short"},
+		{"short name of an operator's folder", windows.asOperator(), `C:\Users\JOHNDO~1\p`, `abs|C:|Users/JOHNDO~1/p`},
+		{"an operator's folder may be no device either", windows.asOperator(), `C:\JOHNDO~1\nul`, "!device"},
 		{"tilde is a letter", windows, "draft~final.txt", "||draft~final.txt"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -157,6 +159,12 @@ func TestRefuseFolder(t *testing.T) {
 		{"drive", windows, `C:\`, `C:\Users\u`, "root"},
 		{"share", windows, `\\srv\share`, `C:\Users\u`, "root"},
 		{"Windows home", windows, `c:\users\U`, `C:\Users\u`, "home"},
+		{"Windows itself", windows, `C:\Windows`, "", "system"},
+		{"below Windows", windows, `c:/WINDOWS/System32/config`, `C:\Users\u`, "system"},
+		{"Windows by its share", windows, `\\host\C$\Windows\x`, "", "system"},
+		{"a share's folder", windows, `\\srv\code\windows`, "", ""},
+		{"a folder of that name", windows, `C:\code\Windows`, "", ""},
+		{"Windows is a name elsewhere", linux, `/Windows`, "", ""},
 		{"Windows project", windows, `D:\dev`, `C:\Users\u`, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
