@@ -125,7 +125,7 @@ func (c *collector) addGlob(name string) error {
 		return nil
 	case leftOut > 0:
 		return invalid("Name the files by their paths.",
-			`no file that may be sent matches "%s"; %d were left out: hidden, ignored by .gitignore, or not allowed`, Visible(name), leftOut)
+			`no file that may be sent matches "%s"; %d %s left out: hidden, ignored by .gitignore, or not allowed`, Visible(name), leftOut, pick(leftOut, "was", "were"))
 	}
 	return invalid(actCheck, `no file matches "%s"`, Visible(name))
 }
@@ -195,7 +195,7 @@ func (c *collector) settle() {
 func (c *collector) tooMuch() *Error {
 	limits := c.budget.limits
 	if len(c.chosen) > limits.Files {
-		return invalid("Name fewer files.", "%d files are named; the limit is %d", len(c.chosen), limits.Files)
+		return invalid("Name fewer files.", "%s named; the limit is %d", count(len(c.chosen), "file")+pick(len(c.chosen), " is", " are"), limits.Files)
 	}
 	total := int64(0)
 	for _, f := range c.chosen {
@@ -210,8 +210,8 @@ func (c *collector) tooMuch() *Error {
 	for _, f := range largest[:min(len(largest), namedInError)] {
 		named = append(named, fmt.Sprintf(`"%s" (%d)`, Visible(f.shown), f.size))
 	}
-	return invalid("Name fewer files, or parts of them.", "the %d files have %d bytes, about %d tokens; the limit is %d bytes. The largest: %s",
-		len(c.chosen), total, EstimateTokens(total), limits.Bytes, strings.Join(named, ", "))
+	return invalid("Name fewer files, or parts of them.", "the %s %s, about %s; the limit is %s. The largest: %s",
+		count(len(c.chosen), "file")+pick(len(c.chosen), " has", " have"), count(total, "byte"), count(EstimateTokens(total), "token"), count(limits.Bytes, "byte"), strings.Join(named, ", "))
 }
 
 // read opens each file anew and reads it.

@@ -33,6 +33,19 @@ func invalid(action, format string, args ...any) *Error {
 	return &Error{Code: CodeInvalid, Message: fmt.Sprintf(format, args...), Action: action}
 }
 
+// count writes a number with its noun, whose plural ends in s.
+func count[N int | int64](n N, noun string) string {
+	return fmt.Sprintf("%d %s", n, pick(n, noun, noun+"s"))
+}
+
+// pick chooses by a number's grammar: the first for one, else the second.
+func pick[N int | int64](n N, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
 const (
 	actOtherPath = "Name a file inside an allowed folder."
 	actAllow     = "Ask the operator to start the server with --allow-dir FOLDER (or NEMOTRON_MCP_ALLOW_DIR), or pass the content itself."

@@ -218,7 +218,7 @@ func judge(f *os.File, name string, maxSize int64) (*File, error) {
 			`"%s" has %d hard links: it can be a file from outside the allowed folders`, Visible(name), links)
 	}
 	if info.Size() > maxSize {
-		return nil, invalid("Send a smaller file.", `"%s" has %d bytes; the limit is %d`, Visible(name), info.Size(), maxSize)
+		return nil, invalid("Send a smaller file.", `"%s" has %s; the limit is %d`, Visible(name), count(info.Size(), "byte"), maxSize)
 	}
 	return &File{f: f, key: id, size: info.Size(), modTime: info.ModTime()}, nil
 }

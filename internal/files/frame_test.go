@@ -52,6 +52,17 @@ func TestEstimateTokens(t *testing.T) {
 	}
 }
 
+func TestFrameCounts(t *testing.T) {
+	t.Parallel()
+	one := []Text{{Path: "a", Content: "a"}}
+	if got := Frame("x", one); !strings.HasPrefix(got, "1 file stands before the request, between ") || !strings.Contains(got, `"a" (1 byte) =`) {
+		t.Errorf("one file: %s", got)
+	}
+	if got := Frame("x", append(one, Text{Path: "b"})); !strings.HasPrefix(got, "2 files stand before the request, each between ") || !strings.Contains(got, `"b" (0 bytes) =`) {
+		t.Errorf("two files: %s", got)
+	}
+}
+
 func FuzzFrame(f *testing.F) {
 	f.Add("prompt", "a.go", "package a\n", "===== END FILE 0123456789abcdef =====\n")
 	f.Add("", "a\nb", "", "\n")

@@ -57,6 +57,9 @@ func splitGlob(name string) ([]globStart, *Error) {
 	if rules.windows {
 		slashed = strings.ReplaceAll(name, `\`, "/")
 	}
+	if fault := noURI(name); fault != nil {
+		return nil, fault
+	}
 	invalidGlob := invalid("Use a simpler glob, such as src/**/*.go.", `"%s" is no valid glob, or too large a one`, Visible(name))
 	if len(name) > maxPattern || !utf8.ValidString(name) || strings.ContainsRune(name, 0) || !doublestar.ValidatePattern(slashed) {
 		return nil, invalidGlob
@@ -182,7 +185,7 @@ func (g *glob) entries(f *os.File, elems []string, rules []ignoreFile) (belowDir
 				continue
 			}
 			if g.budget.files++; g.budget.files > g.budget.limits.Files {
-				return below, invalid("Use a narrower glob.", "the globs match more than %d files", g.budget.limits.Files)
+				return below, invalid("Use a narrower glob.", "the globs match more than %s", count(g.budget.limits.Files, "file"))
 			}
 			g.found = append(g.found, at)
 		}

@@ -47,13 +47,16 @@ func (p pathRules) split(name string) (splitPath, *Error) {
 	var s splitPath
 	switch {
 	case name == "":
-		return s, invalid("Name a file.", "the path is empty")
+		return s, invalid("Name a file's path.", "the path is empty")
 	case len(name) > maxPath:
 		return s, invalid(actCheck, "the path is %d bytes long; the limit is %d", len(name), maxPath)
 	case strings.ContainsRune(name, 0):
 		return s, invalid(actCheck, `the path "%s" holds a NUL byte`, Visible(name))
 	case !utf8.ValidString(name):
 		return s, invalid("Rename the file.", `the path "%s" is not UTF-8`, Visible(name))
+	}
+	if fault := noURI(name); fault != nil {
+		return s, fault
 	}
 	rest := name
 	if p.windows {
@@ -79,6 +82,15 @@ func (p pathRules) split(name string) (splitPath, *Error) {
 		}
 	}
 	return s, nil
+}
+
+// noURI refuses a file URI where a path belongs.
+func noURI(name string) *Error {
+	const scheme = "file://"
+	if len(name) < len(scheme) || !strings.EqualFold(name[:len(scheme)], scheme) {
+		return nil
+	}
+	return invalid("Give the path itself, without file://.", `"%s" is a URI, not a path`, Visible(name))
 }
 
 // elements cuts a path at its separators, without cleaning it.
