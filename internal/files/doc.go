@@ -7,7 +7,8 @@
 //     walked element by element through os.Root, no element and no symbolic
 //     link's target may be named like a secret, and the judgement falls on the
 //     open descriptor, from which alone is read. So what was checked is what
-//     is read, whatever is swapped meanwhile.
+//     is read, whatever is swapped meanwhile. What belongs to the server is
+//     never read, by whatever name (see Folders.Forbid).
 //   - A URL is fetched over http or https only, each hop's address judged after
 //     name resolution and before a byte is sent. Nothing is stored.
 //   - Everything read is bounded, and every wait ends with its context.

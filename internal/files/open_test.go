@@ -89,6 +89,20 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+// TestHiddenFolderAllowed allows a folder whose name makes a secret of a file.
+func TestHiddenFolderAllowed(t *testing.T) {
+	t.Parallel()
+	base := tree(t, map[string]string{".docker/config.json": "s", ".docker/Dockerfile": "d", ".claude/settings.local.json": "s"})
+	f := allow(t, filepath.Join(base, ".docker"), filepath.Join(base, ".claude"))
+	for _, name := range []string{"config.json", "settings.local.json", filepath.Join(base, ".claude", "settings.local.json")} {
+		_, err := open(t, f, name)
+		wantError(t, err, CodeNotAllowed, "named like a secret")
+	}
+	if got, err := open(t, f, "Dockerfile"); err != nil || got != "d" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
 func TestOutsideTellsNothing(t *testing.T) {
 	t.Parallel()
 	base := tree(t, map[string]string{"data/a": "a", "there": "x"})

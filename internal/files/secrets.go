@@ -18,7 +18,10 @@ type secretRule struct {
 
 // secretRules lists what is never read, whoever asks. A name stands for a folder
 // as well as for a file: everything below it is refused too.
-func secretRules() []secretRule {
+func secretRules() []secretRule { return append(keyRules(), settingsRules()...) }
+
+// keyRules are the names of keys, key stores and credentials.
+func keyRules() []secretRule {
 	return []secretRule{
 		{".env*", "environment files hold keys", []string{".env.example", ".env.sample", ".env.template", ".env.dist"}},
 		{"*.env", "environment files hold keys", nil},
@@ -58,6 +61,12 @@ func secretRules() []secretRule {
 		{".gemini/settings.json", "hosts' settings hold keys", nil},
 		{".cursor/mcp.json", "hosts' settings hold keys", nil},
 		{".vscode/mcp.json", "hosts' settings hold keys", nil},
+	}
+}
+
+// settingsRules are the names of settings and folders that hold such things.
+func settingsRules() []secretRule {
+	return []secretRule{
 		{".netrc", "log-in data", nil},
 		{"_netrc", "log-in data", nil},
 		{".npmrc", "a registry token", nil},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -91,7 +92,7 @@ func (w *walk) look(elem string) (fs.FileInfo, error) {
 	if fault := w.rules.checkElement(elem); fault != "" {
 		return nil, notAllowed(actOtherPath, `the path "%s" %s`, Visible(w.name), fault)
 	}
-	if reason := secretReason(w.secrets, append(w.at[:len(w.at):len(w.at)], elem)); reason != "" {
+	if reason := secretReason(w.secrets, slices.Concat(w.folder.hidden(), w.at, []string{elem})); reason != "" {
 		return nil, notAllowed(actSecret, `"%s" is, or leads to, a file named like a secret (%s)`, Visible(w.name), reason)
 	}
 	info, err := w.top().Lstat(elem)
@@ -99,6 +100,16 @@ func (w *walk) look(elem string) (fs.FileInfo, error) {
 		return nil, w.explain(err)
 	}
 	return info, nil
+}
+
+// hidden is the folder's own name where it has a dot, so that config.json is seen
+// for what it is where .docker itself is allowed.
+func (fo *folder) hidden() []string {
+	last := fo.at.elems[max(0, len(fo.at.elems)-1):]
+	if len(last) == 1 && strings.HasPrefix(last[0], ".") {
+		return last
+	}
+	return nil
 }
 
 func (w *walk) top() *os.Root { return w.dirs[len(w.dirs)-1] }
