@@ -86,6 +86,9 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		dirs = s.opts.allowDirs()
 	}
 	h.folders = tools.NewFolders(dirs, h.log)
+	h.folders.Forbid(s.opts.ownFiles()...)
+	// Callers on other machines are not told of this one's folders.
+	h.folders.Discreet(s.overHTTP)
 	h.server, err = tools.NewServer(tools.Config{
 		Version: s.version, Jobs: h.jobs, Folders: h.folders, Secrets: h.secrets, Limits: s.opts.limits(), Log: h.log, Observe: s.observeTools(),
 		Uploads: uploads.New(uploads.Config{

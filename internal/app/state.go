@@ -53,6 +53,18 @@ func (o *Options) stateDir() (string, error) {
 	return "", errNoHome
 }
 
+// ownFiles are what no tool may read, whatever folders are allowed.
+func (o *Options) ownFiles() []string {
+	var own []string
+	if dir, err := o.stateDir(); err == nil {
+		own = append(own, dir)
+	}
+	if o.FalKeyFile != "" {
+		own = append(own, o.FalKeyFile)
+	}
+	return own
+}
+
 // openLedger opens the ledger in the state folder. Where there can be none it is
 // in memory, with a warning: a job can then be found for as long as the process
 // lives. Not where a cap for the day is set, which other processes share, nor
