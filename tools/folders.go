@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/mark3labs/mcp-go/server"
 	"github.com/rs/zerolog"
@@ -21,9 +22,10 @@ type Folders struct {
 	mu       sync.Mutex
 	closed   bool
 	discreet bool
-	own      []string            // what is never read
-	common   *allowed            // of sessions without roots
-	sessions map[string]*allowed // of those with roots, by session id
+	own      []string             // what is never read
+	common   *allowed             // of sessions without roots
+	sessions map[string]*allowed  // of those with roots, by session id
+	silent   map[string]time.Time // when a session's client did not tell its roots
 }
 
 // allowed is what is open for one session, or for all that have no roots.
@@ -36,7 +38,7 @@ type allowed struct {
 
 // NewFolders makes the Folders of an operator's paths.
 func NewFolders(operator []string, log zerolog.Logger) *Folders {
-	return &Folders{operator: operator, log: log, sessions: map[string]*allowed{}}
+	return &Folders{operator: operator, log: log, sessions: map[string]*allowed{}, silent: map[string]time.Time{}}
 }
 
 // Forbid adds files and folders that are never read, whatever is allowed: the
@@ -81,6 +83,7 @@ func (f *Folders) drop(session string) {
 
 // forget is drop. f.mu is held.
 func (f *Folders) forget(session string) {
+	delete(f.silent, session)
 	if a := f.sessions[session]; a != nil {
 		a.folders.Close()
 		delete(f.sessions, session)
@@ -91,13 +94,7 @@ func (f *Folders) forget(session string) {
 // are none.
 func (f *Folders) of(ctx context.Context) *files.Folders {
 	session := server.ClientSessionFromContext(ctx)
-	var roots []string
-	if lister, ok := session.(RootLister); ok {
-		var err error
-		if roots, err = lister.Roots(ctx); err != nil {
-			f.log.Warn().Err(err).Msg("the client's roots are not known")
-		}
-	}
+	roots := f.roots(ctx, session)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
@@ -121,6 +118,35 @@ func (f *Folders) of(ctx context.Context) *files.Folders {
 		f.open(a, roots)
 	}
 	return &a.folders
+}
+
+// silence is how long a client that did not tell its roots is not asked again: each
+// question may take seconds of a call.
+const silence = time.Minute
+
+// roots asks the client, where it offers any.
+func (f *Folders) roots(ctx context.Context, session server.ClientSession) []string {
+	lister, ok := session.(RootLister)
+	if !ok {
+		return nil
+	}
+	f.mu.Lock()
+	silent := time.Since(f.silent[session.SessionID()]) < silence
+	f.mu.Unlock()
+	if silent {
+		return nil
+	}
+	roots, err := lister.Roots(ctx)
+	if err == nil {
+		return roots
+	}
+	f.log.Warn().Err(err).Msg("the client's roots are not known")
+	if ctx.Err() == nil {
+		f.mu.Lock()
+		f.silent[session.SessionID()] = time.Now()
+		f.mu.Unlock()
+	}
+	return nil
 }
 
 // open allows the operator's folders and the roots' ones, and tells of those that

@@ -39,6 +39,12 @@ func (s *rooted) Roots(context.Context) ([]string, error) {
 	return s.uris, s.err
 }
 
+func (s *rooted) asks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 func (s *rooted) change(err error, uris ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,12 +137,21 @@ func TestRoots(t *testing.T) {
 		}
 		for _, step := range steps {
 			s.change(step.err, step.uris...)
+			before := s.asks()
 			if got := r.reads(s, paths...); got != step.want {
 				t.Errorf("%s: reads %q, not %q", step.name, got, step.want)
 			}
 			if got := r.reads(plain, paths...); got != "ours.txt" {
 				t.Errorf("%s: another session reads %q", step.name, got)
 			}
+			if step.err == nil {
+				continue
+			}
+			// A question may take seconds: it is not asked by each call.
+			if got := s.asks() - before; got != 1 {
+				t.Errorf("%s: asked %d times", step.name, got)
+			}
+			time.Sleep(silence)
 		}
 		wantIn(t, r.log.String(), "the client's roots are not known", "no answer")
 		s.change(nil, uriOf(one))

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
 
 	"nemotron-mcp/falclient"
@@ -141,7 +142,7 @@ func (o *Options) allowDirs() []string {
 	var dirs []string
 	for _, dir := range filepath.SplitList(setting(envPrefix + "_ALLOW_DIR")) {
 		if dir = strings.TrimSpace(dir); dir != "" {
-			dirs = append(dirs, dir)
+			dirs = append(dirs, kong.ExpandPath(dir)) // as the flag's are
 		}
 	}
 	return dirs
