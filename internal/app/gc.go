@@ -17,15 +17,20 @@ const (
 	fewPercent, manyPercent = 200, 50
 	// manyLive is where the one passes into the other, in bytes.
 	manyLive = 20 << 20
+	// softLimit is what the process is to get along with, in bytes, stacks
+	// included, unless most of it is live: a thousand calls that begin or
+	// end together leave tens of megabytes free that Go would else give back slowly.
+	softLimit = 100 << 20
 )
 
 // tuneGC sets how seldom garbage is collected by what is live after each
-// collection. GOGC, where the operator has set it, stays.
+// collection. GOGC and GOMEMLIMIT, where the operator has set one, stay.
 func tuneGC() {
-	if os.Getenv("GOGC") != "" {
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
 	debug.SetGCPercent(fewPercent)
+	debug.SetMemoryLimit(softLimit)
 	awaitCollection(fewPercent)
 }
 
@@ -37,10 +42,11 @@ func awaitCollection(percent int) {
 	runtime.SetFinalizer(sentinel, func(*[16]byte) {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 		metrics.Read(live)
-		wanted := fewPercent
-		if live[0].Value.Uint64()+live[1].Value.Uint64() > manyLive {
+		wanted, held := fewPercent, live[0].Value.Uint64()+live[1].Value.Uint64()
+		if held > manyLive {
 			wanted = manyPercent
 		}
+		debug.SetMemoryLimit(int64(max(softLimit, held+held/8)))
 		if wanted != percent {
 			debug.SetGCPercent(wanted)
 		}
