@@ -41,7 +41,7 @@ func serveWeb(t testing.TB, o HTTP) *web {
 		t.Fatal(err)
 	}
 	w.url = "http://" + listener.Addr().String()
-	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+	w.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	go func() { w.served <- o.Serve(ctx, listener) }()
@@ -104,6 +104,12 @@ func (w *web) do(s sent) (*http.Response, error) {
 // ask makes a request and reads its answer.
 func (w *web) ask(s sent) (*http.Response, string) {
 	w.t.Helper()
+	if s.ctx == nil {
+		s.ctx = context.Background()
+	}
+	ctx, done := context.WithTimeout(s.ctx, patience)
+	defer done()
+	s.ctx = ctx
 	res, err := w.do(s)
 	if err != nil {
 		w.t.Fatalf("%s %s: %v", s.method, s.path, err)
@@ -236,7 +242,6 @@ func (w *web) watch(token string) *watcher {
 	if token != "" {
 		h.Set("Authorization", "Bearer "+token)
 	}
-	w.client.Timeout = 0
 	res, err := w.do(sent{method: http.MethodGet, path: "/sse", header: h, ctx: ctx})
 	if err != nil {
 		w.t.Fatal(err)
