@@ -56,9 +56,9 @@ func (s *service) attach(ctx context.Context, in GenerateInput, req *jobs.Reques
 // checkTexts refuses files that hold a secret of this server's.
 func (s *service) checkTexts(texts []files.Text) error {
 	for _, t := range texts {
-		if s.secrets.Holds([]byte(t.Content)) {
+		if s.secrets.Holds([]byte(t.Content)) || s.secrets.Holds([]byte(t.Path)) {
 			return &files.Error{
-				Code: files.CodeNotAllowed, Message: fmt.Sprintf(`"%s" holds a secret of this server`, t.Path),
+				Code: files.CodeNotAllowed, Message: fmt.Sprintf(`"%s" holds a secret of this server, or its name does`, t.Path),
 				Action: "Do not send it. Take the secret out of it first.",
 			}
 		}

@@ -149,6 +149,16 @@ func (f *Folders) roots(ctx context.Context, session server.ClientSession) []str
 	return nil
 }
 
+// heard ends the silence of a session's client: it speaks of its roots.
+func (f *Folders) heard(session string) {
+	if f == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.silent, session)
+}
+
 // open allows the operator's folders and the roots' ones, and tells of those that
 // it refuses. One that is not there yet may come. f.mu is held.
 func (f *Folders) open(a *allowed, roots []string) {

@@ -151,7 +151,7 @@ func TestRoots(t *testing.T) {
 			if got := s.asks() - before; got != 1 {
 				t.Errorf("%s: asked %d times", step.name, got)
 			}
-			time.Sleep(silence)
+			r.server.HandleMessage(r.server.WithContext(t.Context(), s), json.RawMessage(`{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`))
 		}
 		wantIn(t, r.log.String(), "the client's roots are not known", "no answer")
 		s.change(nil, uriOf(one))

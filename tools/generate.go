@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/jobs"
+	"nemotron-mcp/internal/redact"
 )
 
 const defaultWait = 45 // seconds: under the 60 s that many hosts allow a call
@@ -41,7 +43,7 @@ type GenerateInput struct {
 
 func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 	began := time.Now()
-	if err := in.check(); err != nil {
+	if err := in.check(s.secrets); err != nil {
 		return Job{}, err
 	}
 	req := jobs.Request{
@@ -112,8 +114,15 @@ func ended(job jobs.Job, err error) error {
 }
 
 // check finds what the schema can't, all of it at once.
-func (in *GenerateInput) check() error {
+func (in *GenerateInput) check(secrets *redact.Redactor) error {
 	var faults []string
+	// Others than fal are asked for these, or called there.
+	for name, value := range map[string]*string{"webhook_url": &in.WebhookURL, "image_url": in.ImageURL, "video_url": in.VideoURL, "audio_url": in.AudioURL} {
+		if value != nil && secrets.Holds([]byte(*value)) {
+			faults = append(faults, name+": holds a secret of this server")
+		}
+	}
+	slices.Sort(faults)
 	if in.WebhookURL != "" {
 		u, err := url.Parse(in.WebhookURL)
 		if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil {

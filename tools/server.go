@@ -57,6 +57,11 @@ func NewServer(cfg Config) (*server.MCPServer, error) {
 		server.WithInstructions(instructions),
 	)
 	srv.SetTools(tools...)
+	srv.AddNotificationHandler(mcp.MethodNotificationRootsListChanged, func(ctx context.Context, _ mcp.JSONRPCNotification) {
+		if session := server.ClientSessionFromContext(ctx); session != nil {
+			cfg.Folders.heard(session.SessionID())
+		}
+	})
 	return srv, nil
 }
 

@@ -86,6 +86,7 @@ type session struct {
 	// their callers are told apart.
 	overHTTP, namesCallers bool
 	metrics                *metrics.Server // nil where nobody asks for them
+	ownFiles               []string        // of the command, that no tool may read
 	ctx                    context.Context // ends at SIGINT, SIGTERM or SIGHUP
 	endedAt                atomic.Int64    // when it did, in Unix nanoseconds
 }

@@ -86,7 +86,7 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		dirs = s.opts.allowDirs()
 	}
 	h.folders = tools.NewFolders(dirs, h.log)
-	h.folders.Forbid(s.opts.ownFiles()...)
+	h.folders.Forbid(append(s.opts.ownFiles(), s.ownFiles...)...)
 	// Callers on other machines are not told of this one's folders.
 	h.folders.Discreet(s.overHTTP)
 	h.server, err = tools.NewServer(tools.Config{

@@ -483,3 +483,25 @@ func TestMetrics(t *testing.T) {
 		t.Log(got)
 	}
 }
+
+// TestTokensAreNotRead: a caller who could read the file of tokens could be any
+// other.
+func TestTokensAreNotRead(t *testing.T) {
+	t.Parallel()
+	sim := startSimulator(t, falsim.Script{})
+	file := tokens(t)
+	bob := startHTTP(t, sim, []string{"--auth-tokens=" + file, "--allow-dir=" + filepath.Dir(file)}).connect(bobToken)
+	for _, call := range [][2]string{
+		{"upload_file", fmt.Sprintf(`{"path":%q}`, file)},
+		{"upload_file", `{"path":"tokens"}`},
+		{"nemotron_generate", `{"prompt":"x","files":["tokens"]}`},
+		{"nemotron_generate", `{"prompt":"x","files":["*"]}`},
+	} {
+		if content, text := bob.tool(t.Context(), call[0], call[1]); content != nil || !strings.HasPrefix(text, "FILE_") {
+			t.Errorf("%s %s: %s", call[0], call[1], text)
+		}
+	}
+	if s := sim.Stats(); s.Uploads != 0 || s.Accepted != 0 {
+		t.Errorf("%d uploads, %d jobs", s.Uploads, s.Accepted)
+	}
+}

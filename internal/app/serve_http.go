@@ -28,6 +28,9 @@ func (c *serveCommand) serveHTTP(s *session) error {
 		}
 	}
 	s.overHTTP, s.namesCallers, s.metrics = true, c.AuthTokens != "", metrics.New(s.version)
+	if c.AuthTokens != "" {
+		s.ownFiles = []string{c.AuthTokens}
+	}
 	h, err := s.build()
 	if err != nil {
 		return err

@@ -139,7 +139,7 @@ func (o *Options) refreshedPrices() (jobs.Prices, error) {
 	}
 	path := filepath.Join(dir, pricesFile)
 	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil // none were read yet
 	}
 	var b []byte
