@@ -132,8 +132,8 @@ func sentNote(attachments []jobs.Attachment) string {
 		if n > namedInNote {
 			names = append(names[:namedInNote:namedInNote], fmt.Sprintf("%d more", n-namedInNote))
 		}
-		files := fmt.Sprintf("%s: %s (%d bytes, about %s)", plural(n, "file"), strings.Join(names, ", "), total, plural(int(files.EstimateTokens(total)), "token"))
-		parts = append([]string{files}, parts...)
+		texts := fmt.Sprintf("%s: %s (%d bytes, about %s)", plural(n, "file"), strings.Join(names, ", "), total, plural(int(files.EstimateTokens(total)), "token"))
+		parts = append([]string{texts}, parts...)
 	}
 	if len(parts) == 0 {
 		return ""
