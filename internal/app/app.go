@@ -35,6 +35,8 @@ type commandLine struct {
 	Schema   schemaCommand   `cmd:"" help:"Print the tools as a host sees them."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
+	Reference referenceCommand `cmd:"" hidden:"" help:"Print a part of the documentation as Markdown."`
+
 	Options
 }
 
@@ -61,7 +63,24 @@ func parse(args []string, streams Streams) (*kong.Context, *Options, error) {
 }
 
 func parseInto(grammar any, args []string, streams Streams) (*kong.Context, error) {
-	parser, err := kong.New(grammar,
+	parser, err := newParser(grammar, streams)
+	if err != nil {
+		return nil, err
+	}
+	return parser.Parse(args)
+}
+
+// commandModel is what the command line is made of.
+func commandModel(streams Streams) (*kong.Application, error) {
+	parser, err := newParser(new(commandLine), streams)
+	if err != nil {
+		return nil, err
+	}
+	return parser.Model, nil
+}
+
+func newParser(grammar any, streams Streams) (*kong.Kong, error) {
+	return kong.New(grammar,
 		kong.Name("nemotron-mcp"),
 		kong.Description("An MCP server that delegates work to NVIDIA Nemotron 3 Nano Omni on fal.ai."),
 		kong.Writers(streams.Out, streams.Err),
@@ -69,10 +88,6 @@ func parseInto(grammar any, args []string, streams Streams) (*kong.Context, erro
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Vars{"queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL, "rest_url": falclient.DefaultRESTURL},
 	)
-	if err != nil {
-		return nil, err
-	}
-	return parser.Parse(args)
 }
 
 // session is what a command runs with.

@@ -10,28 +10,6 @@ import (
 	"nemotron-mcp/falclient"
 )
 
-// Code is what went wrong, in a word that an agent can act on.
-type Code string
-
-// The codes of job and tool errors.
-const (
-	InvalidInput        Code = "INVALID_INPUT"
-	FileNotAllowed      Code = "FILE_NOT_ALLOWED"
-	FileInvalid         Code = "FILE_INVALID"
-	AuthFailed          Code = "AUTH_FAILED"
-	BalanceExhausted    Code = "BALANCE_EXHAUSTED"
-	BudgetExceeded      Code = "BUDGET_EXCEEDED"
-	RateLimited         Code = "RATE_LIMITED"
-	ContentBlocked      Code = "CONTENT_BLOCKED"
-	JobNotFound         Code = "JOB_NOT_FOUND"
-	JobFailed           Code = "JOB_FAILED"
-	JobCancelled        Code = "JOB_CANCELLED"
-	SubmitUnknown       Code = "SUBMIT_UNKNOWN"
-	UpstreamUnavailable Code = "UPSTREAM_UNAVAILABLE"
-	UpstreamInvalid     Code = "UPSTREAM_INVALID"
-	Internal            Code = "INTERNAL"
-)
-
 // Error is a failure told to the one who must act on it.
 type Error struct {
 	Code       Code          `json:"code"`
