@@ -59,7 +59,7 @@ func newJob(j jobs.Job, offset int) Job {
 	answer := j.Output
 	if j.Thinking {
 		var trace string
-		if trace, answer = splitReasoning(j.Output); offset == 0 && !j.HideReasoning {
+		if trace, answer = SplitReasoning(j.Output); offset == 0 && !j.HideReasoning {
 			var rest int
 			if out.Reasoning, rest = jobs.Page(trace, 0); rest > 0 {
 				notes = append(notes, "The reasoning is cut at 64 KiB; the answer is not.")
@@ -136,11 +136,11 @@ func (o Job) facts() string {
 	return "[" + strings.Join(facts, "; ") + "]"
 }
 
-// splitReasoning tells the trace from the answer by the tag that ends it. The
+// SplitReasoning tells the trace from the answer by the tag that ends it. The
 // first one counts: a later one may be part of the answer, and nothing of an
 // answer may be hidden with the trace. Without a tag all of it is the answer,
 // because fal does not document that there is one.
-func splitReasoning(output string) (trace, answer string) {
+func SplitReasoning(output string) (trace, answer string) {
 	before, after, found := strings.Cut(output, "</think>")
 	if !found {
 		return "", output

@@ -112,6 +112,37 @@ func (m *Manager) Find(ctx context.Context, id string) (Job, error) {
 	return job, nil
 }
 
+// Look returns a job of the caller's as it stands, by its ID or by fal's request
+// id. It only reads: fal is not asked, and nothing counts as delivered or waited
+// for.
+func (m *Manager) Look(ctx context.Context, caller, id string) (Job, error) {
+	if !m.enter() {
+		return Job{}, shuttingDown()
+	}
+	defer m.entering.Done()
+	job, err := m.row(ctx, caller, id)
+	if errors.Is(err, ErrNoJob) {
+		if job, err = m.ledger.Find(ctx, id); err == nil && job.Caller != caller {
+			err = ErrNoJob
+		}
+	}
+	var f *Error
+	switch {
+	case errors.Is(err, ErrNoJob):
+		return Job{}, notFound(id)
+	case errors.As(err, &f):
+		return Job{}, err
+	case err != nil:
+		return Job{}, ledgerFailure("read", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l := m.live[job.ID]; l != nil && !job.Status.Finished() {
+		return l.snapshot(), nil // knows the queue position
+	}
+	return job, nil
+}
+
 // Usage returns what the jobs of all callers took since the UTC day of that
 // moment, the newest day first. It is the operator's.
 func (m *Manager) Usage(ctx context.Context, since time.Time) ([]UsageRow, error) {
