@@ -16,7 +16,8 @@ import (
 // main, app, transport, tools, uploads, jobs and files, falclient.
 var arrows = map[string][]string{
 	".":                  {"internal/app"},
-	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact", "internal/metrics"},
+	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact", "internal/metrics", "internal/page"},
+	"internal/page":      {"tools", "internal/jobs", "falclient", "internal/redact"},
 	"internal/transport": {"tools", "internal/workers"},
 	"tools":              {"internal/uploads", "internal/files", "internal/jobs", "falclient", "schema", "internal/redact"},
 	"internal/uploads":   {"internal/files", "internal/jobs", "falclient"},
@@ -33,6 +34,7 @@ var arrows = map[string][]string{
 	"internal/chaos":       {"internal/jobs", "internal/falsim", "falclient"},
 	"internal/transcript":  nil,
 	"internal/conformance": {"internal/transport", "tools"},
+	"internal/page/seed":   {"internal/jobs"},
 }
 
 // keepers says which rooms may see a library.
@@ -45,7 +47,7 @@ var keepers = map[string][]string{
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/sync/errgroup":            {"falclient"},
 	"golang.org/x/time/rate":                {"falclient", "tools"},
-	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/bench", "internal/chaos", "internal/conformance"},
+	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/page", "internal/page/seed", "internal/bench", "internal/chaos", "internal/conformance"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
 	"github.com/gabriel-vasile/mimetype":    {"internal/files"},
 	"code.dny.dev/ssrf":                     {"internal/files"},

@@ -33,6 +33,7 @@ type serveCommand struct {
 	AuthTokens  string   `help:"File with the callers' tokens, a line each: name:token or name:sha256:HEX. Needed off loopback." type:"path" placeholder:"FILE"`
 	AllowHost   []string `help:"Name under which the server is addressed over HTTP, such as that of a proxy before it; may be repeated." placeholder:"NAME"`
 	AllowOrigin []string `help:"Web origin that may use the server over HTTP (https://app.example.com); may be repeated." placeholder:"ORIGIN"`
+	Page        string   `help:"Serve each caller a read-only page of their jobs and costs at / over HTTP, or not." enum:"on,off" default:"on" placeholder:"on|off"`
 }
 
 // Run serves one host over stdin and stdout until either ends, or many over HTTP

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"nemotron-mcp/internal/metrics"
+	"nemotron-mcp/internal/page"
 	"nemotron-mcp/internal/transport"
 )
 
@@ -39,7 +41,7 @@ func (c *serveCommand) serveHTTP(s *session) error {
 		Server: h.server, Log: h.log, Mask: h.secrets.Bytes,
 		AllowHosts: c.AllowHost, AllowOrigins: c.AllowOrigin,
 		Health: h.ready, Draining: h.jobs.HandBack,
-		Metrics: s.metrics, Observe: s.metrics.HTTPRequest, Serving: func(state transport.State) { s.observeState(h, state) },
+		Metrics: s.metrics, Page: c.page(s, h), Observe: s.metrics.HTTPRequest, Serving: func(state transport.State) { s.observeState(h, state) },
 	}
 	if c.AuthTokens != "" {
 		tokens, err := transport.OpenTokens(c.AuthTokens, h.log)
@@ -65,6 +67,14 @@ func (c *serveCommand) serveHTTP(s *session) error {
 	collecting.Wait()
 	h.close(max(endTime-time.Since(s.ended()), closeTime))
 	return err
+}
+
+// page is the page at /; nil where the operator wants none.
+func (c *serveCommand) page(s *session, h *house) http.Handler {
+	if c.Page == "off" {
+		return nil
+	}
+	return page.New(page.Config{Jobs: h.jobs, Secrets: h.secrets, Version: s.version, Log: h.log})
 }
 
 // listenAddress reads --http. local says that other machines can't reach it.

@@ -68,8 +68,13 @@ type HTTP struct {
 	Health func(context.Context) error
 	// Metrics serves /metrics; without it there is none.
 	Metrics http.Handler
-	// Observe is told of each request at its end: its path, empty where nothing is
-	// served there, and how long it took, negative for a stream.
+	// Page serves a person's page: /, its style and program, and what it asks for
+	// below /api/. It is asked with GET and HEAD, and finds the caller in the
+	// context; without it there is none.
+	Page http.Handler
+	// Observe is told of each request at its end: its path, where a job's id is
+	// {id}, empty where nothing is served there, and how long it took, negative for
+	// a stream.
 	Observe func(path, method string, status int, took time.Duration)
 	// Serving is told, once, how the present state can be asked for.
 	Serving func(State)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -34,46 +35,76 @@ const (
 type route struct {
 	methods []string
 	open    bool // needs no token
+	page    bool // is the page's, see checkSite
 	serve   func(*httpServer, http.ResponseWriter, *http.Request)
 }
 
+var (
+	readOnly  = []string{http.MethodGet, http.MethodHead}
+	pageRoute = route{methods: readOnly, page: true, serve: (*httpServer).servePage}
+)
+
+// routes are by the names that routeName gives.
 var routes = map[string]route{
-	pathMCP:                {[]string{http.MethodPost, http.MethodGet, http.MethodDelete}, false, (*httpServer).serveMCP},
-	pathSSE:                {[]string{http.MethodGet}, false, (*httpServer).serveSSE},
-	pathMessage:            {[]string{http.MethodPost}, false, (*httpServer).serveMessage},
-	pathHealth:             {[]string{http.MethodGet, http.MethodHead}, true, (*httpServer).serveHealth},
-	pathMetrics:            {[]string{http.MethodGet, http.MethodHead}, false, (*httpServer).serveMetrics},
-	pathResource:           {[]string{http.MethodGet, http.MethodHead}, true, (*httpServer).serveResource},
-	pathResource + pathMCP: {[]string{http.MethodGet, http.MethodHead}, true, (*httpServer).serveResource},
+	pathMCP:                {methods: []string{http.MethodPost, http.MethodGet, http.MethodDelete}, serve: (*httpServer).serveMCP},
+	pathSSE:                {methods: []string{http.MethodGet}, serve: (*httpServer).serveSSE},
+	pathMessage:            {methods: []string{http.MethodPost}, serve: (*httpServer).serveMessage},
+	pathHealth:             {methods: readOnly, open: true, serve: (*httpServer).serveHealth},
+	pathMetrics:            {methods: readOnly, serve: (*httpServer).serveMetrics},
+	pathResource:           {methods: readOnly, open: true, serve: (*httpServer).serveResource},
+	pathResource + pathMCP: {methods: readOnly, open: true, serve: (*httpServer).serveResource},
+	pathPage:               pageRoute,
+	pathStyle:              pageRoute,
+	pathProgram:            pageRoute,
+	pathJobs:               pageRoute,
+	pathJobs + oneJob:      pageRoute,
+	pathJobs + oneOutput:   pageRoute,
+	pathUsage:              pageRoute,
+}
+
+// find is what is served at a path, and its name, which is empty where nothing
+// is.
+func (s *httpServer) find(path string) (name string, to route) {
+	name = routeName(path)
+	to, found := routes[name]
+	if !found || to.page && s.Page == nil || name == pathMetrics && s.Metrics == nil {
+		return "", route{}
+	}
+	return name, to
 }
 
 // refusal is an answer of the guard's.
 type refusal struct {
 	status  int
 	message string
-	header  map[string]string
+	header  http.Header
 }
 
 // ServeHTTP is the guard: what it lets through is served.
 func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	seen := &statusWriter{ResponseWriter: w}
+	name, to := s.find(r.URL.Path)
 	caller := ""
-	defer func() { s.account(seen, r, caller, time.Since(began)) }()
+	defer func() { s.account(seen, r, name, caller, time.Since(began)) }()
 	seen.Header().Set("X-Content-Type-Options", "nosniff")
 	seen.Header().Set("Cache-Control", "no-store")
-
-	if no := s.checkOrigin(seen, r); no != nil {
+	no := s.checkOrigin(seen, r, to)
+	if to.page {
+		pageHeaders(seen.Header())
+		if no == nil {
+			no = checkSite(r, name)
+		}
+	}
+	if no != nil {
 		no.write(seen)
 		return
 	}
-	if r.Method == http.MethodOptions {
+	if r.Method == http.MethodOptions && !to.page {
 		preflight(seen, r)
 		return
 	}
-	to, found := routes[r.URL.Path]
-	var no *refusal
-	if caller, no = s.checkToken(r, to.open); no != nil {
+	if caller, no = s.checkToken(r, to); no != nil {
 		no.write(seen)
 		return
 	}
@@ -81,19 +112,17 @@ func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Del("Authorization")
 	r.Header.Del("Cookie")
 	switch {
-	case !found || r.URL.Path == pathMetrics && s.Metrics == nil:
+	case name == "":
 		(&refusal{http.StatusNotFound, "There is nothing here. MCP is served at /mcp.", nil}).write(seen)
 	case !slices.Contains(to.methods, r.Method):
-		(&refusal{http.StatusMethodNotAllowed, "This method is not served here.", map[string]string{"Allow": strings.Join(to.methods, ", ")}}).write(seen)
+		(&refusal{http.StatusMethodNotAllowed, "This method is not served here.", http.Header{"Allow": {strings.Join(to.methods, ", ")}}}).write(seen)
 	default:
 		to.serve(s, seen, r.WithContext(tools.WithCaller(r.Context(), caller)))
 	}
 }
 
 func (no *refusal) write(w http.ResponseWriter) {
-	for name, value := range no.header {
-		w.Header().Set(name, value)
-	}
+	maps.Copy(w.Header(), no.header)
 	writeJSON(w, no.status, map[string]string{"error": no.message})
 }
 
@@ -104,8 +133,9 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 }
 
 // checkOrigin keeps out web pages that the operator did not name, and names that
-// stand for this server without being its own (DNS rebinding).
-func (s *httpServer) checkOrigin(w http.ResponseWriter, r *http.Request) *refusal {
+// stand for this server without being its own (DNS rebinding). The page is for no
+// origin but its own.
+func (s *httpServer) checkOrigin(w http.ResponseWriter, r *http.Request, to route) *refusal {
 	if !s.ownHost(r) {
 		return &refusal{http.StatusForbidden, "This server is not addressed by that Host. The operator can add it with --allow-host.", nil}
 	}
@@ -114,7 +144,7 @@ func (s *httpServer) checkOrigin(w http.ResponseWriter, r *http.Request) *refusa
 		return nil
 	}
 	origin := strings.ToLower(given[0])
-	if len(given) == 1 && s.origins[origin] {
+	if len(given) == 1 && s.origins[origin] && !to.page {
 		w.Header().Set("Access-Control-Allow-Origin", given[0])
 		w.Header().Set("Access-Control-Expose-Headers", "Mcp-Session-Id, Mcp-Protocol-Version, WWW-Authenticate, Retry-After")
 		w.Header().Add("Vary", "Origin")
@@ -170,8 +200,8 @@ func preflight(w http.ResponseWriter, r *http.Request) {
 }
 
 // checkToken tells whose request it is.
-func (s *httpServer) checkToken(r *http.Request, open bool) (caller string, no *refusal) {
-	if s.Caller == nil || open {
+func (s *httpServer) checkToken(r *http.Request, to route) (caller string, no *refusal) {
+	if s.Caller == nil || to.open {
 		return "", nil
 	}
 	given := r.Header["Authorization"]
@@ -186,11 +216,18 @@ func (s *httpServer) checkToken(r *http.Request, open bool) (caller string, no *
 				return name, nil
 			}
 		}
+		if name, ok := s.basicCaller(r); ok && to.page {
+			return name, nil
+		}
 	}
-	return "", &refusal{
-		http.StatusUnauthorized, "A token is needed: Authorization: Bearer …",
-		map[string]string{"WWW-Authenticate": `Bearer realm="nemotron-mcp", resource_metadata="` + resourceURL(r) + pathResource + pathMCP + `"` + problem},
+	bearer := `Bearer realm="nemotron-mcp", resource_metadata="` + resourceURL(r) + pathResource + pathMCP + `"` + problem
+	if to.page {
+		return "", &refusal{
+			http.StatusUnauthorized, "A token is needed: Authorization: Bearer …, or, as a browser asks, the caller's name and the token as the password.",
+			http.Header{"Www-Authenticate": {bearer, basicChallenge}},
+		}
 	}
+	return "", &refusal{http.StatusUnauthorized, "A token is needed: Authorization: Bearer …", http.Header{"Www-Authenticate": {bearer}}}
 }
 
 // resourceURL is the server's address as the client sees it. Host was judged.
@@ -269,26 +306,27 @@ func (s *httpServer) readMessage(w http.ResponseWriter, r *http.Request) (body [
 			return body, free, nil
 		case err != nil:
 			free()
-			return nil, nil, &refusal{http.StatusRequestTimeout, "The body did not come in time, or not whole.", map[string]string{"Connection": "close"}}
+			return nil, nil, &refusal{http.StatusRequestTimeout, "The body did not come in time, or not whole.", http.Header{"Connection": {"close"}}}
 		}
 	}
 }
 
 func (s *httpServer) tooLarge() *refusal {
-	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", s.MaxBody), map[string]string{"Connection": "close"}}
+	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", s.MaxBody), http.Header{"Connection": {"close"}}}
 }
 
 func busy() *refusal {
-	return &refusal{http.StatusServiceUnavailable, "Too many requests are in flight; try again in a few seconds.", map[string]string{"Retry-After": "5"}}
+	return &refusal{http.StatusServiceUnavailable, "Too many requests are in flight; try again in a few seconds.", http.Header{"Retry-After": {"5"}}}
 }
 
-// account writes the line in the log, without session, token or query.
-func (s *httpServer) account(w *statusWriter, r *http.Request, caller string, took time.Duration) {
-	path := r.URL.Path
-	if _, known := routes[path]; !known {
-		path = ""
+// account writes the line in the log, without session, token or query. What the
+// page asks for every few seconds is below the level that is logged.
+func (s *httpServer) account(w *statusWriter, r *http.Request, path, caller string, took time.Duration) {
+	line := s.Log.Info()
+	if (path == pathJobs || path == pathUsage) && w.status() == http.StatusOK {
+		line = s.Log.Debug()
 	}
-	s.Log.Info().Str("method", r.Method).Str("path", path).Int("status", w.status()).Int64("bytes", w.bytes).
+	line.Str("method", r.Method).Str("path", path).Int("status", w.status()).Int64("bytes", w.bytes).
 		Str("caller", caller).Float64("total_seconds", took.Seconds()).Msg("request")
 	if s.Observe != nil {
 		if w.Header().Get("Content-Type") == "text/event-stream" && r.Method == http.MethodGet {

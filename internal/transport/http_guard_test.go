@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"nemotron-mcp/tools"
 )
 
 // guarded are the paths behind the guard, with a request that each takes.
@@ -27,12 +30,32 @@ func guarded() []sent {
 	}
 }
 
+// guardedPage are the paths of the page, which take the Basic scheme too.
+func guardedPage() (all []sent) {
+	for _, path := range []string{"/", "/page.css", "/page.js", "/api/jobs", "/api/jobs?limit=5", "/api/usage", "/api/jobs/0190-a_Z", "/api/jobs/0190/output"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			all = append(all, sent{method: method, path: path, header: http.Header{}})
+		}
+	}
+	return all
+}
+
+func basic(user, token string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+token))
+}
+
+// pageOf serves whose page it is.
+var pageOf = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.WriteString(w, "the page of "+tools.CallerFrom(r.Context())+" with "+r.Header.Get("Authorization"))
+})
+
 // TestGuard holds every path against the same rules.
 func TestGuard(t *testing.T) {
 	t.Parallel()
 	o := withTokens()
 	o.AllowHosts, o.AllowOrigins = []string{"Team.Example.com"}, []string{"https://app.example.com/"}
 	o.Metrics = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") })
+	o.Page = pageOf
 	w := serveWeb(t, o)
 	own := strings.TrimPrefix(w.url, "http://")
 	_, port, _ := strings.Cut(own, ":")
@@ -42,6 +65,7 @@ func TestGuard(t *testing.T) {
 		name, host, origin string
 		origins, tokens    []string
 		want               int
+		onPage             int // where it is not the same on the page's paths
 	}{
 		{name: "its own address", tokens: right, want: through},
 		{name: "localhost", host: "localhost:" + port, tokens: right, want: through},
@@ -56,7 +80,7 @@ func TestGuard(t *testing.T) {
 		{name: "all addresses", host: "0.0.0.0", tokens: right, want: http.StatusForbidden},
 		{name: "a name that begins as an allowed one", host: "team.example.com.evil.example", tokens: right, want: http.StatusForbidden},
 		{name: "its own origin", origin: "http://" + own, tokens: right, want: through},
-		{name: "an origin that is allowed", origin: "https://app.example.com", tokens: right, want: through},
+		{name: "an origin that is allowed", origin: "https://app.example.com", tokens: right, want: through, onPage: http.StatusForbidden},
 		{name: "a foreign origin", origin: "https://evil.example", tokens: right, want: http.StatusForbidden},
 		{name: "an allowed origin on another port", origin: "https://app.example.com:444", tokens: right, want: http.StatusForbidden},
 		{name: "an allowed origin in plain http", origin: "http://app.example.com", tokens: right, want: http.StatusForbidden},
@@ -72,11 +96,30 @@ func TestGuard(t *testing.T) {
 		{name: "a right token twice", tokens: []string{right[0], right[0]}, want: http.StatusUnauthorized},
 		{name: "a right and a wrong one", tokens: []string{right[0], "Bearer x"}, want: http.StatusUnauthorized},
 		{name: "another scheme", tokens: []string{"Basic " + aliceToken}, want: http.StatusUnauthorized},
+		{name: "a name and a token", tokens: []string{basic("alice", aliceToken)}, want: http.StatusUnauthorized, onPage: http.StatusOK},
+		{name: "a token without a name", tokens: []string{basic("", aliceToken)}, want: http.StatusUnauthorized, onPage: http.StatusOK},
+		{name: "a token with another's name", tokens: []string{basic("bob", aliceToken)}, want: http.StatusUnauthorized},
+		{name: "a name and a wrong token", tokens: []string{basic("alice", aliceToken+"x")}, want: http.StatusUnauthorized},
+		{name: "a name without a token", tokens: []string{basic("alice", "")}, want: http.StatusUnauthorized},
+		{name: "a token as the name", tokens: []string{basic(aliceToken, "")}, want: http.StatusUnauthorized},
+		{name: "a name and a token twice", tokens: []string{basic("alice", aliceToken), basic("alice", aliceToken)}, want: http.StatusUnauthorized},
+		{name: "both schemes", tokens: []string{right[0], basic("alice", aliceToken)}, want: http.StatusUnauthorized},
+		{name: "a name and a token from a foreign origin", origin: "https://evil.example", tokens: []string{basic("alice", aliceToken)}, want: http.StatusForbidden},
+		{name: "a name and a token of 1 MB", tokens: []string{basic("alice", strings.Repeat("x", 700_000))}, want: http.StatusUnauthorized},
 		{name: "the scheme in capitals", tokens: []string{"BEARER " + aliceToken}, want: through},
 		{name: "a token of 1 MB", tokens: []string{"Bearer " + strings.Repeat("x", 1<<20)}, want: http.StatusUnauthorized},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for _, s := range guarded() {
+			ofPage := len(guarded())
+			for i, s := range append(guarded(), guardedPage()...) {
+				want, allowOrigin := tc.want, ""
+				onPage := i >= ofPage
+				if onPage && tc.onPage > 0 {
+					want = tc.onPage
+				}
+				if tc.origin == "https://app.example.com" && !onPage {
+					allowOrigin = tc.origin
+				}
 				ctx, done := context.WithTimeout(t.Context(), patience)
 				s.ctx, s.host = ctx, tc.host
 				s.header = s.header.Clone()
@@ -95,20 +138,23 @@ func TestGuard(t *testing.T) {
 				}
 				open := s.path == "/healthz" || strings.HasPrefix(s.path, "/.well-known")
 				switch {
-				case tc.want == http.StatusUnauthorized && open, tc.want == through:
+				case want == http.StatusUnauthorized && open, want == through && !onPage:
 					if res.StatusCode == http.StatusForbidden || res.StatusCode == http.StatusUnauthorized {
 						t.Errorf("%s %s: %s", s.method, s.path, res.Status)
 					}
-				case res.StatusCode != tc.want:
+				case res.StatusCode != want && (want != through || res.StatusCode != http.StatusOK):
 					t.Errorf("%s %s: %s", s.method, s.path, res.Status)
+				}
+				if offered := res.Header.Values("WWW-Authenticate"); len(offered) > 0 && (len(offered) == 2 && offered[1] == `Basic realm="nemotron-mcp", charset="UTF-8"`) != onPage || len(offered) > 2 {
+					t.Errorf("%s %s: offers %q", s.method, s.path, offered)
 				}
 				if challenge := res.Header.Get("WWW-Authenticate"); (challenge != "") != (res.StatusCode == http.StatusUnauthorized) ||
 					challenge != "" && !strings.Contains(challenge, `resource_metadata="http://`+own+`/.well-known/oauth-protected-resource/mcp"`) {
 					t.Errorf("%s %s: %s with WWW-Authenticate %q", s.method, s.path, res.Status, challenge)
 				}
 				allowed := res.Header.Get("Access-Control-Allow-Origin")
-				if want := map[bool]string{true: tc.origin}[tc.origin == "https://app.example.com"]; allowed != want {
-					t.Errorf("%s %s: Access-Control-Allow-Origin is %q, want %q", s.method, s.path, allowed, want)
+				if allowed != allowOrigin {
+					t.Errorf("%s %s: Access-Control-Allow-Origin is %q, want %q", s.method, s.path, allowed, allowOrigin)
 				}
 				done()
 				_ = res.Body.Close()

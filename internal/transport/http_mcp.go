@@ -187,6 +187,11 @@ func (s *httpServer) takeIn(w http.ResponseWriter, r *http.Request, e *envelope,
 		}
 		return leave
 	}
+	return s.take(w)
+}
+
+// take is takeIn for what is no stream.
+func (s *httpServer) take(w http.ResponseWriter) (leave func()) {
 	if s.inFlight.Add(1) > int64(s.MaxInFlight) {
 		s.inFlight.Add(-1)
 		busy().write(w)
