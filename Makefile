@@ -5,6 +5,7 @@ VERSION   ?=
 LDFLAGS   := -s -w $(if $(VERSION),-X main.version=$(VERSION))
 FUZZTIME  ?= 10s
 RUN       ?= .
+CHROMIUM  ?= /usr/bin/chromium
 # Kept out of go.mod: they check the project and are not part of it.
 GOFUMPT     := go run mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -12,7 +13,7 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build cross demo test race lint fuzz golden bench chaos compat conformance clients cover clean
+.PHONY: help build cross demo test race lint fuzz golden bench chaos compat conformance clients page cover clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,7 +54,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10s)
 	done
 
 golden: ## Renew the golden files; read the difference before committing it
-	go test . ./tools ./schema ./internal/transcript -update
+	go test . ./tools ./schema ./internal/transcript ./internal/page -update
 
 bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight|ledger|upload|http for one)
 	go run ./internal/bench -binary $(BIN) $(filter-out .,$(RUN))
@@ -72,6 +73,11 @@ conformance: build ## Check the transports with MCP's conformance suites, the sc
 
 clients: build ## Check the server with the TypeScript SDK's clients on each transport (needs Node 20 and npm)
 	cd testdata/clients && npm ci && NEMOTRON_MCP_BIN="$(CURDIR)/$(BIN)" npm test
+
+page: build ## Check the page of serve --http in headless Chromium (needs Node 20, npm and Chromium)
+	@command -v "$(CHROMIUM)" >/dev/null || { echo "make page needs Chromium at $(CHROMIUM): install it (Debian: apt-get install chromium), or set CHROMIUM to it"; exit 1; }
+	go build -trimpath -o bin/seed ./internal/page/seed
+	cd testdata/page && npm ci && NEMOTRON_MCP_BIN="$(CURDIR)/$(BIN)" SEED_BIN="$(CURDIR)/bin/seed" CHROMIUM="$(CHROMIUM)" npm test
 
 cover: ## Print the coverage of each package
 	go test -cover ./...
