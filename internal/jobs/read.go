@@ -1,0 +1,52 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+
+	"nemotron-mcp/falclient"
+)
+
+// Read returns a job of the caller's as this process or the ledger has it. fal is
+// not asked, and nothing is waited for: an unfinished job is returned as it stands.
+//
+// Until Settle is called with it, a finished job counts as waited for; Settle is
+// not to be called with an unfinished one.
+func (m *Manager) Read(ctx context.Context, caller, requestID string) (Job, error) {
+	if !falclient.ValidRequestID(requestID) {
+		return Job{}, notFound(requestID)
+	}
+	job, err := m.row(ctx, caller, requestID)
+	if errors.Is(err, ErrNoJob) {
+		return Job{}, notFound(requestID)
+	}
+	if err != nil || !job.Status.Finished() {
+		return job, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return Job{}, shuttingDown()
+	}
+	m.join(job)
+	return job, nil
+}
+
+// Finished returns the caller's finished jobs from the newest to the oldest,
+// without their outputs, and the cursor of the next page, empty where there is
+// none. fal is not asked.
+func (m *Manager) Finished(ctx context.Context, caller, before string, limit int) (page []Job, next string, err error) {
+	if m.isClosed() {
+		return nil, "", shuttingDown()
+	}
+	limit = max(limit, 1)
+	page, err = m.ledger.List(ctx, Query{Caller: caller, State: "finished", Before: before, Limit: limit + 1})
+	if err != nil {
+		return nil, "", ledgerFailure("read", err)
+	}
+	if len(page) > limit {
+		page = page[:limit]
+		next = page[limit-1].ID
+	}
+	return page, next, nil
+}
