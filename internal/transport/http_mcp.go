@@ -156,10 +156,15 @@ func (s *httpServer) serveRequest(w http.ResponseWriter, r *http.Request, e *env
 		}
 	}()
 	ctx = tools.WithNotifier(tools.WithDelivery(ctx, delivery), p)
+	refused := new(tools.Refusal)
+	ctx = tools.WithRefusal(ctx, refused)
 	message := e.canonical()
 	inner := r.WithContext(ctx)
 	inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(message)), int64(len(message))
 	genuine := s.handle(p, inner)
+	if code, text, ok := refused.Refused(); ok {
+		p.refuse(&fault{id: e.id.raw, code: code, message: text}, isModern(r, e.params))
+	}
 	delivered = p.finish(ctx, !cancelled()) && genuine
 	if e.method == string(mcp.MethodInitialize) {
 		s.forget(s.sessions.takeEvicted())

@@ -170,3 +170,16 @@ func (p *reply) fail() {
 	encodeFault(&p.body, &fault{code: mcp.INTERNAL_ERROR, message: "internal error"})
 	p.header, p.status = http.Header{"Content-Type": {"application/json"}}, http.StatusInternalServerError
 }
+
+// refuse replaces the answer by an error. The protocol without a handshake wants a
+// status of its own for what a request says wrong.
+func (p *reply) refuse(f *fault, modern bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.body.Reset()
+	encodeFault(&p.body, f)
+	p.header.Set("Content-Type", "application/json")
+	if modern && f.code == mcp.INVALID_PARAMS {
+		p.status = http.StatusBadRequest
+	}
+}

@@ -58,8 +58,8 @@ type stdioConn struct {
 	waiting  []chan struct{}      // closed when nothing is in flight
 }
 
-// delivery is what a tool call's context carries: tools.Delivery. One of its
-// methods is called, once, when the call is over.
+// delivery is what the context of a tool's call, and of the reading of a
+// resource, carries: tools.Delivery. One of its methods is called, once, when the call is over.
 type delivery interface {
 	Delivered()
 	Dropped()
@@ -207,7 +207,7 @@ func (c *stdioConn) serve(call *stdioCall) {
 	if c.isCancelled(call) {
 		return
 	}
-	if call.method != string(mcp.MethodToolsCall) {
+	if call.method != string(mcp.MethodToolsCall) && call.method != string(mcp.MethodResourcesRead) {
 		c.respond(call.ctx, call)
 		return
 	}
@@ -246,9 +246,13 @@ func (c *stdioConn) answer(ctx context.Context, id, message []byte) (buf *bytes.
 			c.encodeInternal(buf, id)
 		}
 	}()
-	response := c.server.HandleMessage(ctx, message)
+	refused := new(tools.Refusal)
+	response := c.server.HandleMessage(tools.WithRefusal(ctx, refused), message)
 	if id == nil {
 		return buf, true
+	}
+	if code, text, ok := refused.Refused(); ok {
+		response = mcp.JSONRPCError{Error: mcp.JSONRPCErrorDetails{Code: code, Message: text}}
 	}
 	if refusal, ok := response.(mcp.JSONRPCError); ok {
 		refusal.Error.Message = string(c.mask([]byte(refusal.Error.Message)))
