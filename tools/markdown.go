@@ -57,8 +57,10 @@ func hints(a mcp.ToolAnnotation) string {
 		set     *bool
 		yes, no string
 	}{
-		{a.ReadOnlyHint, "Read-only", "Not read-only"}, {a.DestructiveHint, "destructive", "not destructive"},
-		{a.IdempotentHint, "idempotent", "not idempotent"}, {a.OpenWorldHint, "open world", "closed world"},
+		{a.ReadOnlyHint, "Read-only", "Not read-only"},
+		{a.DestructiveHint, "destructive", "not destructive"},
+		{a.IdempotentHint, "idempotent", "not idempotent"},
+		{a.OpenWorldHint, "open world", "closed world"},
 	} {
 		word := hint.no
 		if hint.set != nil && *hint.set {

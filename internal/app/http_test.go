@@ -222,6 +222,30 @@ func TestCallersAreApart(t *testing.T) {
 	}
 }
 
+// TestResourcesAreApart: a finished job is a resource of its caller's alone.
+func TestResourcesAreApart(t *testing.T) {
+	t.Parallel()
+	sim := startSimulator(t, falsim.Script{Output: "for alice"})
+	p := startHTTP(t, sim, []string{"--auth-tokens=" + tokens(t)})
+	alice, bob := p.connect(aliceToken), p.connect(bobToken)
+	job, _ := alice.tool(t.Context(), "nemotron_generate", `{"prompt":"alice's own words"}`)
+	id := fmt.Sprint(job["request_id"])
+	for _, c := range []struct{ method, params, alice, bob string }{
+		{"resources/list", `{}`, "alice's own words", `"resources":[]`},
+		{"resources/read", fmt.Sprintf(`{"uri":"nemotron://jobs/%s"}`, id), `"text":"for alice"`, `"error":{"code":-32002`},
+		{"completion/complete", `{"ref":{"type":"ref/resource","uri":"nemotron://jobs/{request_id}"},"argument":{"name":"request_id","value":""}}`, `"values":["` + id + `"]`, `"values":[]`},
+		{"prompts/get", `{"name":"delegate"}`, `"error":{"code":-32602,"message":"delegate: task: is required"}`, `"id":7`},
+	} {
+		message := fmt.Sprintf(`{"jsonrpc":"2.0","id":7,"method":%q,"params":%s}`, c.method, c.params)
+		if _, body := alice.post(t.Context(), message); !strings.Contains(body, c.alice) || !strings.Contains(body, `"id":7`) {
+			t.Errorf("%s by alice: %s", c.method, body)
+		}
+		if _, body := bob.post(t.Context(), message); !strings.Contains(body, c.bob) || strings.Contains(body, "for alice") || strings.Contains(body, "own words") {
+			t.Errorf("%s by bob: %s", c.method, body)
+		}
+	}
+}
+
 // TestDisconnectCancels: a job for which nobody waits any more is cancelled.
 func TestDisconnectCancels(t *testing.T) {
 	t.Parallel()
