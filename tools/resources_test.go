@@ -236,7 +236,7 @@ func TestCompletionIsBounded(t *testing.T) {
 		if c := r.complete("", "r-1"); len(c.Values) != 0 || !c.HasMore || c.Total != 0 {
 			t.Errorf("beyond what is looked at: %+v", c)
 		}
-		if c := r.complete("", "R-4999"); !slices.Equal(c.Values, []string{"r-4999"}) || !c.HasMore {
+		if c := r.complete("", "R-4999"); !slices.Equal(c.Values, []string{"r-4999"}) || !c.HasMore || c.Total != 0 {
 			t.Errorf("%+v", c)
 		}
 	})

@@ -529,3 +529,47 @@ func TestTokensAreNotRead(t *testing.T) {
 		t.Errorf("%d uploads, %d jobs", s.Uploads, s.Accepted)
 	}
 }
+
+// TestRefusalsOverHTTP: what a prompt or a resource refuses is answered with its
+// code, and with the status that the request's protocol version wants.
+func TestRefusalsOverHTTP(t *testing.T) {
+	t.Parallel()
+	p := startHTTP(t, startSimulator(t, falsim.Script{}), nil)
+	c := p.connect("")
+	const modern = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"h","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}},`
+	for name, tt := range map[string]struct {
+		method, params, code string
+		modern               bool
+		status               int
+	}{
+		"a resource":                    {"resources/read", `"uri":"nemotron://jobs/unknown"`, `"code":-32002`, false, http.StatusOK},
+		"a resource, without handshake": {"resources/read", `"uri":"nemotron://jobs/unknown"`, `"code":-32602`, true, http.StatusBadRequest},
+		"arguments":                     {"prompts/get", `"name":"delegate"`, `"code":-32602`, false, http.StatusOK},
+		"arguments, without handshake":  {"prompts/get", `"name":"delegate"`, `"code":-32602`, true, http.StatusBadRequest},
+	} {
+		params := tt.params
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/mcp", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}}
+		if tt.modern {
+			params = modern + params
+			named := map[string]string{"resources/read": "nemotron://jobs/unknown", "prompts/get": "delegate"}[tt.method]
+			req.Header["Mcp-Protocol-Version"], req.Header["Mcp-Method"], req.Header["Mcp-Name"] = []string{"2026-07-28"}, []string{tt.method}, []string{named}
+		} else {
+			req.Header["Mcp-Session-Id"] = []string{c.session}
+		}
+		message := fmt.Sprintf(`{"jsonrpc":"2.0","id":"seven","method":%q,"params":{%s}}`, tt.method, params)
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(message)), int64(len(message))
+		res, err := p.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || res.StatusCode != tt.status || !strings.Contains(string(body), tt.code) || !strings.Contains(string(body), `"id":"seven"`) {
+			t.Errorf("%s: %s %s %v", name, res.Status, body, err)
+		}
+	}
+}
