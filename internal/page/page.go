@@ -1,7 +1,6 @@
 package page
 
 import (
-	"compress/gzip"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -18,14 +17,12 @@ import (
 	"nemotron-mcp/tools"
 )
 
-// The files in static, packed: a fourth of them in the program and on the way.
-// A test packs them again (make golden), and fails where they have drifted.
 var (
-	//go:embed packed/index.html.gz
+	//go:embed static/index.html
 	document string
-	//go:embed packed/page.css.gz
+	//go:embed static/page.css
 	style string
-	//go:embed packed/page.js.gz
+	//go:embed static/page.js
 	program string
 )
 
@@ -71,11 +68,11 @@ func New(c Config) *Handler {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/":
-		serveFile(w, r, "text/html", document)
+		serveFile(w, "text/html", document)
 	case "/page.css":
-		serveFile(w, r, "text/css", style)
+		serveFile(w, "text/css", style)
 	case "/page.js":
-		serveFile(w, r, "text/javascript", program)
+		serveFile(w, "text/javascript", program)
 	case "/api/jobs":
 		h.serveJSON(w, r, h.list)
 	case "/api/usage":
@@ -100,19 +97,9 @@ func (h *Handler) serveOneJob(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveFile serves a packed file: as it is to who takes gzip, which every browser
-// does, and unpacked to others.
-func serveFile(w http.ResponseWriter, r *http.Request, kind, packed string) {
+func serveFile(w http.ResponseWriter, kind, text string) {
 	w.Header().Set("Content-Type", kind+"; charset=utf-8")
-	w.Header().Set("Vary", "Accept-Encoding")
-	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-		w.Header().Set("Content-Encoding", "gzip")
-		_, _ = io.WriteString(w, packed) // the client may be gone
-		return
-	}
-	if text, err := gzip.NewReader(strings.NewReader(packed)); err == nil { // as it was packed
-		_, _ = io.Copy(w, text)
-	}
+	_, _ = io.WriteString(w, text) // the client may be gone
 }
 
 // refusal is an error that the page's reader is told.

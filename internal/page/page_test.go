@@ -1,18 +1,12 @@
 package page
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -446,67 +440,19 @@ func TestDownloadsAreBounded(t *testing.T) {
 	}
 }
 
-var update = flag.Bool("update", false, "pack the page's files again")
-
-// unpacked is the text of one of the page's files.
-func unpacked(packed string) string {
-	r, err := gzip.NewReader(strings.NewReader(packed))
-	if err != nil {
-		return ""
-	}
-	text, _ := io.ReadAll(r)
-	return string(text)
-}
-
-// TestPacked: what is served is what is in static.
-func TestPacked(t *testing.T) {
-	t.Parallel()
-	for name, packed := range map[string]string{"index.html": document, "page.css": style, "page.js": program} {
-		text, err := os.ReadFile(filepath.Join("static", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
-		if unpacked(packed) == string(text) {
-			continue
-		}
-		if !*update {
-			t.Errorf("static/%s has changed since it was packed; run make golden", name)
-			continue
-		}
-		var b bytes.Buffer
-		w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = w.Write(text)
-		if err := errors.Join(err, w.Close(), os.WriteFile(filepath.Join("packed", name+".gz"), b.Bytes(), 0o644)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestFiles: the page is one document with one style and one program, all of
 // them this server's, and has nothing that its policy forbids.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	document, style, program := unpacked(document), unpacked(style), unpacked(program)
 	for path, want := range map[string]struct{ kind, text string }{
 		"/": {"text/html", document}, "/page.css": {"text/css", style}, "/page.js": {"text/javascript", program},
 	} {
-		for _, accept := range []string{"gzip, deflate, br", ""} {
-			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
-			r.Header.Set("Accept-Encoding", accept)
-			w := httptest.NewRecorder()
-			h.page.ServeHTTP(w, r)
-			text := w.Body.String()
-			if w.Header().Get("Content-Encoding") == "gzip" && accept != "" {
-				text = unpacked(text)
-			}
-			if got := w.Header().Get("Content-Type"); got != want.kind+"; charset=utf-8" || w.Code != 200 || text != want.text || text == "" {
-				t.Errorf("%s, accepting %q: %d %s", path, accept, w.Code, got)
-			}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		w := httptest.NewRecorder()
+		h.page.ServeHTTP(w, r)
+		if got := w.Header().Get("Content-Type"); got != want.kind+"; charset=utf-8" || w.Code != 200 || w.Body.String() != want.text || want.text == "" {
+			t.Errorf("%s: %d %s", path, w.Code, got)
 		}
 	}
 	if n := len(document) + len(style) + len(program); n > 44<<10 {
