@@ -16,7 +16,7 @@ import (
 // main, app, transport, tools, uploads, jobs and files, falclient.
 var arrows = map[string][]string{
 	".":                  {"internal/app"},
-	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact", "internal/metrics", "internal/page"},
+	"internal/app":       {"internal/transport", "tools", "internal/uploads", "internal/files", "internal/jobs", "falclient", "internal/falsim", "internal/redact", "internal/metrics", "internal/page", "internal/hosts"},
 	"internal/page":      {"tools", "internal/jobs", "falclient", "internal/redact"},
 	"internal/transport": {"tools", "internal/workers"},
 	"tools":              {"internal/uploads", "internal/files", "internal/jobs", "falclient", "schema", "internal/redact"},
@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"internal/falsim":    nil,
 	"internal/workers":   nil,
 	"internal/metrics":   nil,
+	"internal/hosts":     nil,
 	// Programs and tests of the project itself, which nothing imports.
 	"internal/bench":       {"internal/falsim", "falclient", "internal/jobs"},
 	"internal/chaos":       {"internal/jobs", "internal/falsim", "falclient"},
@@ -49,6 +50,8 @@ var keepers = map[string][]string{
 	"golang.org/x/time/rate":                {"falclient", "tools"},
 	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/page", "internal/page/seed", "internal/bench", "internal/chaos", "internal/conformance"},
 	"modernc.org/sqlite":                    {"internal/jobs"},
+	"github.com/tailscale/hujson":           {"internal/hosts"},
+	"github.com/pelletier/go-toml/v2":       {"internal/hosts"},
 	"github.com/gabriel-vasile/mimetype":    {"internal/files"},
 	"code.dny.dev/ssrf":                     {"internal/files"},
 	"github.com/bmatcuk/doublestar/v4":      {"internal/files"},

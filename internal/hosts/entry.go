@@ -1,0 +1,129 @@
+package hosts
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Server is what a host is told about a server.
+type Server struct {
+	Name    string   // see [CheckName]
+	Command string   // an absolute path
+	Args    []string // nil for none
+	// Keys are the variables with the server's secrets, whose values the entry never
+	// holds. There are none where Args name a file that does.
+	Keys []string
+}
+
+// Found is a server as a configuration has it. Env may hold secrets.
+type Found struct {
+	Command string
+	Args    []string
+	Env     map[string]string
+	// URL is that of a server that is reached over HTTP instead.
+	URL string
+}
+
+// Change is an edited configuration.
+type Change struct {
+	Text []byte
+	// Changed says that Text is not what was given.
+	Changed bool
+	// Existed says that there was an entry before, and NewCommand that it had another
+	// command or other arguments.
+	Existed, NewCommand bool
+	// KeptKeys are variables for which the entry had a value of its own, which
+	// stays.
+	KeptKeys []string
+}
+
+// maxName leaves room for a tool's name in what a host makes of the two.
+const maxName = 32
+
+// CheckName says why a name can't be a server's: hosts take letters, digits, _
+// and -, and join it with the names of tools.
+func CheckName(name string) error {
+	other := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
+	}
+	if name == "" || len(name) > maxName || strings.ContainsFunc(name, other) {
+		return fmt.Errorf("a server's name has 1 to %d letters, digits, _ and -", maxName)
+	}
+	return nil
+}
+
+// member is a name and its value: a string, a bool, a list of strings, or
+// members.
+type member struct {
+	name  string
+	value any
+}
+
+// members are an object whose order is kept.
+type members []member
+
+// entry is the server as the host wants it.
+func (h Host) entry(s Server) members {
+	var e members
+	if h.typed {
+		e = append(e, member{"type", "stdio"})
+	}
+	e = append(e, member{"command", s.Command}, member{"args", append([]string{}, s.Args...)})
+	switch {
+	case len(s.Keys) == 0 || h.Secrets == Inherits:
+	case h.Secrets == Forwards:
+		e = append(e, member{"env_vars", s.Keys})
+	default:
+		var env members
+		for _, key := range s.Keys {
+			env = append(env, member{key, h.keyValue(key)})
+		}
+		e = append(e, member{"env", env})
+	}
+	return e
+}
+
+// Placeholder is what stands for a secret where a person has to fill it in. The
+// server takes it for a variable that is not set.
+const Placeholder = "${put your key here}"
+
+func (h Host) keyValue(key string) string {
+	switch h.Secrets {
+	case Literal:
+		return Placeholder
+	case Asks:
+		return fmt.Sprintf(h.reference, inputID(key))
+	}
+	return fmt.Sprintf(h.reference, key)
+}
+
+// stands reports whether a value is one that a person has put in.
+func stands(value string) bool {
+	value = strings.TrimSpace(value)
+	return value != "" && !strings.HasPrefix(value, "$")
+}
+
+func inputID(key string) string { return strings.ReplaceAll(strings.ToLower(key), "_", "-") }
+
+// inputs are what the host asks the person for.
+func (h Host) inputs(s Server) []members {
+	if h.Secrets != Asks {
+		return nil
+	}
+	var inputs []members
+	for _, key := range s.Keys {
+		inputs = append(inputs, members{
+			{"id", inputID(key)},
+			{"type", "promptString"},
+			{"description", inputMark + key},
+			{"password", true},
+		})
+	}
+	return inputs
+}
+
+// Render is a whole configuration with just this server in it.
+func (h Host) Render(s Server) ([]byte, error) {
+	change, err := h.Merge(nil, s)
+	return change.Text, err
+}

@@ -1,0 +1,132 @@
+package hosts
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// File is a configuration on disk as it was read.
+type File struct {
+	Path   string // of the file itself, behind symbolic links
+	Text   []byte // nil where there is none
+	Exists bool
+	info   fs.FileInfo
+}
+
+// maxLinks is how many symbolic links may follow on each other.
+const maxLinks = 40
+
+// Read reads a configuration of at most MaxSize. There being none is no error.
+func Read(path string) (*File, error) {
+	f := &File{Path: path}
+	for range maxLinks {
+		info, err := os.Lstat(f.Path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return f, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			target, err := os.Readlink(f.Path)
+			if err != nil {
+				return nil, err
+			}
+			if !filepath.IsAbs(target) {
+				target = filepath.Join(filepath.Dir(f.Path), target)
+			}
+			f.Path = target
+			continue
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a regular file", f.Path)
+		}
+		f.Exists, f.info = true, info
+		f.Text, err = readAll(f.Path)
+		return f, err
+	}
+	return nil, fmt.Errorf("%s: too many symbolic links", path)
+}
+
+func readAll(path string) ([]byte, error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err == nil && len(text) > MaxSize {
+		err = fmt.Errorf("%s is larger than %d MiB", path, MaxSize>>20)
+	}
+	return text, err
+}
+
+// Write puts a text in the place of the file, whole or not at all, with the
+// permissions that it had, mode where it is new; folders are made. What was there
+// is kept beside it, at the path that is returned. A file that another program
+// has changed since it was read, or that may not be written, is left alone.
+func (f *File) Write(text []byte, mode fs.FileMode) (backup string, err error) {
+	if f.Exists {
+		mode = f.info.Mode().Perm()
+		if mode&0o200 == 0 {
+			return "", fmt.Errorf("%s is read-only", f.Path)
+		}
+		now, err := readAll(f.Path)
+		if err != nil {
+			return "", err
+		}
+		if !bytes.Equal(now, f.Text) {
+			return "", fmt.Errorf("%s was changed meanwhile by another program", f.Path)
+		}
+		if backup, err = f.backup(mode); err != nil {
+			return "", err
+		}
+	} else if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+		return "", err
+	}
+	return backup, replace(f.Path, text, mode)
+}
+
+// backup keeps what was read, under a name that no file has.
+func (f *File) backup(mode fs.FileMode) (string, error) {
+	stem := f.Path + "." + time.Now().UTC().Format("20060102-150405")
+	for i := range 100 {
+		name := fmt.Sprintf("%s-%d.bak", stem, i)
+		if i == 0 {
+			name = stem + ".bak"
+		}
+		w, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = w.Write(f.Text)
+		return name, errors.Join(err, w.Close())
+	}
+	return "", fmt.Errorf("too many backups of %s", f.Path)
+}
+
+// replace writes a new file and gives it the name of the old one.
+func replace(path string, text []byte, mode fs.FileMode) error {
+	w, err := os.CreateTemp(filepath.Dir(path), ".nemotron-mcp-*")
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	err = errors.Join(err, w.Chmod(mode), w.Sync(), w.Close())
+	if err == nil {
+		err = os.Rename(w.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(w.Name())
+	}
+	return err
+}

@@ -1,0 +1,109 @@
+package hosts_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"nemotron-mcp/internal/hosts"
+)
+
+func read(t *testing.T, path string) *hosts.File {
+	t.Helper()
+	f, err := hosts.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func put(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func wantFile(t *testing.T, path, text string, mode os.FileMode) {
+	t.Helper()
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != text {
+		t.Errorf("%s holds %q (%v), want %q", path, got, err, text)
+	}
+	if info, err := os.Stat(path); runtime.GOOS != "windows" && (err != nil || info.Mode().Perm() != mode) {
+		t.Errorf("%s has mode %v (%v), want %v", path, info.Mode(), err, mode)
+	}
+}
+
+func TestWriteNew(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a", "b", "mcp.json")
+	f := read(t, path)
+	if backup, err := f.Write([]byte("new"), 0o600); err != nil || backup != "" || f.Exists {
+		t.Fatal(backup, err)
+	}
+	wantFile(t, path, "new", 0o600)
+}
+
+func TestWriteBehindLinks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "dotfiles.json"), filepath.Join(dir, "mcp.json")
+	put(t, target, "old", 0o640)
+	if err := os.Symlink("dotfiles.json", link); err != nil {
+		t.Skip("no symbolic links here")
+	}
+	backup, err := read(t, link).Write([]byte("new"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, target, "new", 0o640)
+	wantFile(t, backup, "old", 0o640)
+	if to, err := os.Readlink(link); err != nil || to != "dotfiles.json" {
+		t.Errorf("the link is gone: %q, %v", to, err)
+	}
+	second, err := read(t, link).Write([]byte("newer"), 0o600)
+	if err != nil || second == backup {
+		t.Errorf("the second backup is %s, %v", second, err)
+	}
+	wantFile(t, backup, "old", 0o640)
+	if left, _ := filepath.Glob(filepath.Join(dir, ".nemotron*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestWriteRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "mcp.json")
+	put(t, path, "old", 0o444)
+	if _, err := read(t, path).Write([]byte("new"), 0o600); err == nil || !strings.Contains(err.Error(), "read-only") {
+		t.Errorf("a read-only file: %v", err)
+	}
+	put2 := filepath.Join(dir, "other.json")
+	put(t, put2, "old", 0o600)
+	f := read(t, put2)
+	put(t, put2, "theirs", 0o600)
+	if _, err := f.Write([]byte("new"), 0o600); err == nil || !strings.Contains(err.Error(), "meanwhile") {
+		t.Errorf("a file that changed: %v", err)
+	}
+	wantFile(t, put2, "theirs", 0o600)
+	if _, err := hosts.Read(dir); err == nil {
+		t.Error("a folder was read")
+	}
+	put(t, put2, strings.Repeat("x", 10<<20), 0o600)
+	if _, err := hosts.Read(put2); err == nil || !strings.Contains(err.Error(), "larger") {
+		t.Errorf("10 MiB: %v", err)
+	}
+	loop := filepath.Join(dir, "loop")
+	if os.Symlink("loop", loop) == nil {
+		if _, err := hosts.Read(loop); err == nil {
+			t.Error("a loop of links was read")
+		}
+	}
+}
