@@ -31,6 +31,7 @@ type commandLine struct {
 	Demo     demoCommand     `cmd:"" help:"Delegate a prompt end to end: on the simulator, or on fal where FAL_KEY is set."`
 	Jobs     jobsCommand     `cmd:"" help:"List, show, cancel, export and reconcile the jobs of the ledger."`
 	Usage    usageCommand    `cmd:"" help:"Print what the jobs took, by day, endpoint and host; or refresh the prices."`
+	Install  installCommand  `cmd:"" help:"Print the entry for a host's configuration and where it goes, or write it there."`
 	Simulate simulateCommand `cmd:"" help:"Serve a simulator of fal on a loopback address."`
 	Schema   schemaCommand   `cmd:"" help:"Print the tools as a host sees them."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`

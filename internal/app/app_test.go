@@ -133,7 +133,7 @@ func noKey(ts *testscript.TestScript, _ bool, args []string) {
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey, "uploaded": uploaded, "png": makePNG},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey, "uploaded": uploaded, "png": makePNG, "installed": installed},
 		Setup: func(env *testscript.Env) error {
 			sim := falsim.New(falsim.Script{Output: "The answer."})
 			url, err := sim.Start()

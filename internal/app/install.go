@@ -1,0 +1,386 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"nemotron-mcp/internal/hosts"
+)
+
+type installCommand struct {
+	Host   string `arg:"" optional:"" help:"claude-code, claude-desktop, cursor, vscode, codex, gemini, zed or windsurf; left out, all of them are listed with their files."`
+	Write  bool   `xor:"do" help:"Merge the entry into the host's configuration; what was there is kept beside it."`
+	Remove bool   `xor:"do" help:"Take the entry out of the host's configuration."`
+	Name   string `help:"Name of the server in the host." default:"nemotron"`
+	Scope  string `help:"For whom: user (every project) or project (the current folder); user where not set." enum:"user,project," default:"" placeholder:"user|project"`
+	File   string `help:"Another configuration than the host's own." type:"path" placeholder:"FILE"`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// installed is what the command tells a program.
+type installed struct {
+	Host    string   `json:"host"`
+	Title   string   `json:"title"`
+	Scope   string   `json:"scope,omitempty"`
+	File    string   `json:"file,omitempty"`
+	Exists  bool     `json:"exists"`
+	Present bool     `json:"installed"`
+	Entry   string   `json:"entry,omitempty"`
+	Link    string   `json:"link,omitempty"`
+	Command string   `json:"command,omitempty"`
+	Changed bool     `json:"changed"`
+	Backup  string   `json:"backup,omitempty"`
+	Notes   []string `json:"notes,omitempty"`
+}
+
+// Run prints, writes or removes the entry of one host, or lists all hosts.
+func (c *installCommand) Run(s *session) error {
+	if err := hosts.CheckName(c.Name); err != nil {
+		return &configError{fmt.Sprintf("--name is %q", c.Name), "Give another: " + err.Error() + "."}
+	}
+	if c.Host == "" {
+		if c.Write || c.Remove || c.File != "" {
+			return &configError{"no host is named", "The hosts are " + hostNames() + "."}
+		}
+		return c.list(s)
+	}
+	host, ok := hosts.Lookup(c.Host)
+	if !ok {
+		return &configError{fmt.Sprintf("there is no host %q", c.Host), "The hosts are " + hostNames() + "."}
+	}
+	out := installed{Host: host.Name, Title: host.Title, Scope: c.Scope}
+	if out.Scope == "" {
+		out.Scope = string(hosts.User)
+	}
+	if out.File = c.File; out.File == "" {
+		var err error
+		if out.File, err = c.path(host, hosts.Scope(out.Scope)); err != nil {
+			return &configError{err.Error(), "Name the file with --file, or leave --scope out."}
+		}
+	}
+	if c.Remove {
+		return c.remove(s, host, out)
+	}
+	server, err := c.server(s.opts, host)
+	if err != nil {
+		return err
+	}
+	if c.Write {
+		return c.write(s, host, server, out)
+	}
+	return c.show(s, host, server, out)
+}
+
+func hostNames() string {
+	var names []string
+	for _, h := range hosts.All() {
+		names = append(names, h.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c *installCommand) path(host hosts.Host, scope hosts.Scope) (string, error) {
+	dir, err := os.Getwd()
+	if err != nil && scope == hosts.Project {
+		return "", err
+	}
+	return host.Path(scope, hosts.Place{OS: runtime.GOOS, Env: os.Getenv, Project: dir})
+}
+
+// server is what the host is to start: this program with the options that were
+// given.
+func (c *installCommand) server(o *Options, host hosts.Host) (hosts.Server, error) {
+	program, err := program(os.Args[0])
+	if err != nil {
+		return hosts.Server{}, err
+	}
+	server := hosts.Server{Name: c.Name, Command: program, Args: append([]string{"serve"}, o.arguments()...)}
+	if o.FalKeyFile == "" {
+		server.Keys = []string{"FAL_KEY"}
+		if setting("FAL_KEY") == "" && setting("FAL_KEY_ID") != "" && setting("FAL_KEY_SECRET") != "" {
+			server.Keys = []string{"FAL_KEY_ID", "FAL_KEY_SECRET"}
+		}
+	}
+	for _, text := range append([]string{server.Command}, server.Args...) {
+		if host.Replaces(text) {
+			return server, &configError{fmt.Sprintf("%s would replace a part of %q, since it holds a $", host.Title, text), "Use a path without it."}
+		}
+	}
+	return server, nil
+}
+
+// program is the absolute path of this program as it was called: behind a
+// symbolic link, such as that of a package manager, is what the next upgrade
+// removes.
+func program(called string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if found, err := exec.LookPath(called); err == nil {
+		if called, err = filepath.Abs(found); err == nil && sameFile(called, self) {
+			return called, nil
+		}
+	}
+	return self, nil
+}
+
+func sameFile(a, b string) bool {
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
+func (c *installCommand) show(s *session, host hosts.Host, server hosts.Server, out installed) error {
+	entry, err := host.Render(server)
+	if err != nil {
+		return err
+	}
+	out.Entry, out.Link = string(entry), host.Link(server)
+	if c.File == "" {
+		out.Command = host.CommandLine(server, hosts.Scope(out.Scope), runtime.GOOS)
+	}
+	out.Notes = notes(host, server)
+	if file, err := hosts.Read(out.File); err == nil {
+		out.Exists = file.Exists
+		found, err := host.Find(file.Text, c.Name)
+		out.Present = err == nil && found != nil
+	}
+	if c.JSON {
+		return s.printPlain(out)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s\n\n%s\n", host.Title, out.File, entry)
+	if out.Command != "" {
+		fmt.Fprintf(&b, "Or run:\n  %s\n", out.Command)
+	}
+	if out.Link != "" {
+		fmt.Fprintf(&b, "Or open:\n  %s\n", out.Link)
+	}
+	for _, note := range out.Notes {
+		fmt.Fprintln(&b, note)
+	}
+	fmt.Fprintf(&b, "Nothing was written: 'nemotron-mcp install %s --write' merges it into the file.\n", host.Name)
+	return s.printText(b.String())
+}
+
+// notes say what a person has to do about the key.
+func notes(host hosts.Host, server hosts.Server) []string {
+	if len(server.Keys) == 0 {
+		return nil
+	}
+	keys := strings.Join(server.Keys, " and ")
+	const instead = " Or give --fal-key-file FILE, a file that holds it."
+	switch host.Secrets {
+	case hosts.Asks:
+		return []string{"Key: " + host.Title + " asks for it when it first starts the server, and keeps it."}
+	case hosts.Literal:
+		return []string{"Key: put your key in the place of " + hosts.Placeholder + " in the file: " + host.Title + " reads it from nowhere else." + instead}
+	case hosts.Inherits:
+		return []string{"Key: set " + keys + " in your shell's profile, whose variables " + host.Title + " hands to its servers." + instead}
+	}
+	return []string{"Key: the entry names " + keys + " and does not hold it. Start " + host.Title + " where it is set." + instead}
+}
+
+func (c *installCommand) write(s *session, host hosts.Host, server hosts.Server, out installed) error {
+	file, change, err := edit(out.File, func(text []byte) (hosts.Change, error) { return host.Merge(text, server) })
+	if err != nil {
+		return err
+	}
+	out.Exists, out.Present, out.Changed = true, true, change.Changed
+	if change.Changed {
+		mode := os.FileMode(0o600)
+		if out.Scope == string(hosts.Project) && c.File == "" {
+			mode = 0o644
+		}
+		if out.Backup, err = file.Write(change.Text, mode); err != nil {
+			return untouched(out.File, err)
+		}
+	}
+	done := "Added"
+	switch {
+	case !change.Changed:
+		done = "Nothing to change: there is already"
+	case change.Existed:
+		done = "Updated"
+	}
+	if change.NewCommand && out.Backup != "" {
+		out.Notes = append(out.Notes, "Its command or arguments were others; they are in the copy.")
+	}
+	if len(change.KeptKeys) > 0 {
+		out.Notes = append(out.Notes, "The value of "+strings.Join(change.KeptKeys, " and ")+" that the file holds was kept.")
+	} else {
+		out.Notes = append(out.Notes, notes(host, server)...)
+	}
+	if change.Changed {
+		out.Notes = append(out.Notes, "Restart "+host.Title+" if it is running.")
+	}
+	return c.told(s, out, done)
+}
+
+func (c *installCommand) remove(s *session, host hosts.Host, out installed) error {
+	file, change, err := edit(out.File, func(text []byte) (hosts.Change, error) { return host.Remove(text, c.Name) })
+	if err != nil {
+		return err
+	}
+	out.Exists, out.Changed = file.Exists, change.Changed && file.Exists
+	done := "Nothing to remove: there is no"
+	if out.Changed {
+		if out.Backup, err = file.Write(change.Text, 0o600); err != nil {
+			return untouched(out.File, err)
+		}
+		done = "Removed"
+	}
+	return c.told(s, out, done)
+}
+
+func edit(path string, change func([]byte) (hosts.Change, error)) (*hosts.File, hosts.Change, error) {
+	file, err := hosts.Read(path)
+	if err != nil {
+		return nil, hosts.Change{}, untouched(path, err)
+	}
+	c, err := change(file.Text)
+	if err != nil {
+		return nil, hosts.Change{}, untouched(path, err)
+	}
+	return file, c, nil
+}
+
+func untouched(path string, err error) error {
+	remedy := "It was left as it is. Mend it, or edit it by hand with what 'nemotron-mcp install HOST' prints."
+	if !errors.Is(err, hosts.ErrBroken) && !errors.Is(err, hosts.ErrShape) {
+		remedy = "It was left as it is. Check its permissions, or name another with --file."
+	}
+	return &configError{fmt.Sprintf("%s: %v", path, err), remedy}
+}
+
+// told says what was done.
+func (c *installCommand) told(s *session, out installed, done string) error {
+	if c.JSON {
+		return s.printPlain(out)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s in %s\n", done, c.Name, out.File)
+	if out.Backup != "" {
+		fmt.Fprintf(&b, "The file as it was: %s\n", out.Backup)
+	}
+	for _, note := range out.Notes {
+		fmt.Fprintln(&b, note)
+	}
+	return s.printText(b.String())
+}
+
+// list prints the hosts and whether they have the server.
+func (c *installCommand) list(s *session) error {
+	var all []installed
+	rows := [][]string{{"HOST", "SCOPE", "STATE", "FILE"}}
+	for _, host := range hosts.All() {
+		for _, scope := range host.Scopes() {
+			if c.Scope != "" && c.Scope != string(scope) {
+				continue
+			}
+			one := installed{Host: host.Name, Title: host.Title, Scope: string(scope)}
+			state := c.state(host, scope, &one)
+			all = append(all, one)
+			rows = append(rows, []string{one.Host, one.Scope, state, one.File})
+		}
+	}
+	if c.JSON {
+		return s.printPlain(all)
+	}
+	return s.printText(string(table(rows)))
+}
+
+func (c *installCommand) state(host hosts.Host, scope hosts.Scope, one *installed) string {
+	path, err := c.path(host, scope)
+	if err != nil {
+		one.Notes = []string{err.Error()}
+		return "unknown"
+	}
+	one.File = path
+	file, err := hosts.Read(path)
+	if err != nil {
+		one.Notes = []string{err.Error()}
+		return "unreadable"
+	}
+	if one.Exists = file.Exists; !file.Exists {
+		return "no file"
+	}
+	found, err := host.Find(file.Text, c.Name)
+	if err != nil {
+		one.Notes = []string{err.Error()}
+		return "unreadable"
+	}
+	if one.Present = found != nil; one.Present {
+		return "installed"
+	}
+	return "not installed"
+}
+
+// printPlain writes a JSON document, without a key that may stand in a path.
+func (s *session) printPlain(value any) error {
+	text, err := encode(value, "  ")
+	if err != nil {
+		return err
+	}
+	return s.printText(string(text))
+}
+
+func (s *session) printText(text string) error {
+	secrets := s.opts.secrets("")
+	if isTerminal(s.Out) {
+		text = strings.Map(harmless, text)
+	}
+	_, err := s.Out.Write(secrets.Bytes([]byte(text)))
+	return err
+}
+
+func decimal(number float64) string { return strconv.FormatFloat(number, 'f', -1, 64) }
+
+// arguments are the options that are not the defaults, as arguments of serve.
+func (o *Options) arguments() []string {
+	var args []string
+	add := func(flag, value, standard string) {
+		if value != standard {
+			args = append(args, "--"+flag+"="+value)
+		}
+	}
+	add("fal-key-file", o.FalKeyFile, "")
+	add("queue-url", o.QueueURL, "")
+	add("platform-url", o.PlatformURL, "")
+	add("rest-url", o.RestURL, "")
+	for _, dir := range o.allowDirs() {
+		if abs, err := filepath.Abs(dir); err == nil {
+			dir = abs
+		}
+		add("allow-dir", dir, "")
+	}
+	add("max-upload-size", fmt.Sprint(int64(o.MaxUploadSize)), fmt.Sprint(2<<30))
+	add("safety-checker", o.SafetyChecker, "")
+	add("queue-priority", o.QueuePriority, "")
+	add("start-timeout", o.StartTimeout.String(), "0s")
+	add("payload-storage", o.PayloadStorage, "")
+	add("state-dir", o.StateDir, "")
+	add("store", o.Store, "full")
+	add("max-cost-per-call", decimal(float64(o.MaxCostPerCall)), "0")
+	add("max-cost-per-day", decimal(float64(o.MaxCostPerDay)), "0")
+	add("max-cost-per-day-total", decimal(float64(o.MaxCostPerDayTotal)), "0")
+	add("max-calls-per-minute", decimal(float64(o.MaxCallsPerMinute)), "0")
+	add("max-jobs-in-flight", fmt.Sprint(int(o.MaxJobsInFlight)), "0")
+	var prices []string
+	for endpoint, price := range o.Price {
+		prices = append(prices, fmt.Sprintf("--price=%s=%v", endpoint, price))
+	}
+	slices.Sort(prices)
+	args = append(args, prices...)
+	add("log-level", o.LogLevel, "info")
+	add("log-format", o.LogFormat, "auto")
+	return args
+}
