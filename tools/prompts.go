@@ -274,7 +274,7 @@ func findPrompt(name string) (promptSpec, error) {
 func PromptsReference() string {
 	var b strings.Builder
 	for _, p := range promptSpecs() {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\n| argument | meaning |\n|---|---|\n", p.name, p.description)
+		fmt.Fprintf(&b, "### %s\n\n%s\n\n| argument | meaning |\n|---|---|\n", p.name, p.description)
 		for _, a := range p.arguments {
 			label := property{name: a.name, required: a.required}.label()
 			text := a.description

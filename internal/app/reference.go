@@ -12,7 +12,7 @@ import (
 )
 
 type referenceCommand struct {
-	Page string `arg:"" enum:"tools,errors,flags,commands" help:"${enum}."`
+	Page string `arg:"" enum:"tools,prompts,errors,flags,commands" help:"${enum}."`
 }
 
 // Run prints a part of the documentation as Markdown, from what the program is
@@ -23,6 +23,8 @@ func (c *referenceCommand) Run(s *session) error {
 	switch c.Page {
 	case "tools":
 		page, err = toolsReference()
+	case "prompts":
+		page = tools.PromptsReference()
 	case "errors":
 		page = errorsReference()
 	case "flags":
