@@ -185,11 +185,15 @@ func (o *Options) key() (string, error) {
 // set.
 func setting(name string) string {
 	value := strings.TrimSpace(os.Getenv(name))
-	if strings.HasPrefix(value, "${") {
+	if unfilled(value) {
 		return ""
 	}
 	return value
 }
+
+// unfilled reports whether a value is a host's placeholder, such as
+// "${user_config.folders}".
+func unfilled(value string) bool { return strings.HasPrefix(value, "${") }
 
 // usableKey reports whether a key can stand in a header.
 func usableKey(key string) bool {

@@ -29,6 +29,7 @@ const (
 )
 
 type serveCommand struct {
+	Folders     []folder `arg:"" optional:"" name:"dir" help:"Folder in which tools may read files, as with --allow-dir."`
 	HTTP        string   `name:"http" help:"Serve MCP over HTTP at this address (127.0.0.1:8080, unix:PATH) instead of stdin and stdout." placeholder:"ADDR"`
 	AuthTokens  string   `help:"File with the callers' tokens, a line each: name:token or name:sha256:HEX. Needed off loopback." type:"path" placeholder:"FILE"`
 	AllowHost   []string `help:"Name under which the server is addressed over HTTP, such as that of a proxy before it; may be repeated." placeholder:"NAME"`
@@ -39,6 +40,7 @@ type serveCommand struct {
 // Run serves one host over stdin and stdout until either ends, or many over HTTP
 // until a signal.
 func (c *serveCommand) Run(s *session) error {
+	s.opts.allow(c.Folders)
 	if c.HTTP != "" {
 		return c.serveHTTP(s)
 	}
