@@ -36,6 +36,10 @@ type commandLine struct {
 	Schema   schemaCommand   `cmd:"" help:"Print the tools as a host sees them."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
+
+	Complete  completeCommand  `cmd:"" hidden:"" passthrough:"" help:"Print what may follow on a command line."`
+	Man       manCommand       `cmd:"" hidden:"" help:"Print the manual page."`
 	Reference referenceCommand `cmd:"" hidden:"" help:"Print a part of the documentation as Markdown."`
 
 	Options
