@@ -31,6 +31,7 @@ var arrows = map[string][]string{
 	"internal/metrics":   nil,
 	"internal/hosts":     nil,
 	// Programs and tests of the project itself, which nothing imports.
+	"internal/release":     nil,
 	"internal/bench":       {"internal/falsim", "falclient", "internal/jobs"},
 	"internal/chaos":       {"internal/jobs", "internal/falsim", "falclient"},
 	"internal/transcript":  nil,
