@@ -38,9 +38,10 @@ type commandLine struct {
 
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands in a shell."`
 
-	Complete  completeCommand  `cmd:"" hidden:"" passthrough:"" help:"Print what may follow on a command line."`
-	Man       manCommand       `cmd:"" hidden:"" help:"Print the manual page."`
-	Reference referenceCommand `cmd:"" hidden:"" help:"Print a part of the documentation as Markdown."`
+	Complete    completeCommand    `cmd:"" hidden:"" passthrough:"" help:"Print what may follow on a command line."`
+	Healthcheck healthcheckCommand `cmd:"" hidden:"" help:"Ask the server in the same container whether it is well."`
+	Man         manCommand         `cmd:"" hidden:"" help:"Print the manual page."`
+	Reference   referenceCommand   `cmd:"" hidden:"" help:"Print a part of the documentation as Markdown."`
 
 	Options
 }
