@@ -13,10 +13,10 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help build cross demo test race lint fuzz golden bench chaos compat conformance clients page cover clean
+.PHONY: help build cross demo test race lint fuzz golden bench chaos compat conformance clients page release reproducible packaging cover clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build bin/nemotron-mcp
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) .
@@ -80,8 +80,33 @@ page: build ## Check the page of serve --http in headless Chromium (needs Node 2
 	go build -trimpath -o bin/seed ./internal/page/seed
 	cd testdata/page && npm ci && NEMOTRON_MCP_BIN="$(CURDIR)/$(BIN)" SEED_BIN="$(CURDIR)/bin/seed" CHROMIUM="$(CHROMIUM)" npm test
 
+# Every file of a release, for each platform; the bundles are packed by mcpb.
+MCPB     := testdata/mcpb/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
+OUT      ?= dist/out
+PACKAGES := go run ./internal/release -version '$(or $(VERSION),0.0.0)' -mcpb $(MCPB)
+
+release: $(MCPB) ## Make archives, bundles and checksums in dist/out for VERSION=1.2.3, server.json for OWNER=you too (needs Node 20 and npm)
+	@[ -n "$(VERSION)" ] || { echo "say which: make release VERSION=1.2.3"; exit 1; }
+	$(PACKAGES) -owner '$(OWNER)' -out $(OUT)
+
+$(MCPB): testdata/mcpb/package-lock.json
+	cd testdata/mcpb && npm ci && touch -c node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
+
+reproducible: $(MCPB) ## Make the release twice, in different folders and from no cache, and compare (PLATFORMS=linux/amd64 for one)
+	dist/reproducible.sh '$(or $(VERSION),0.0.0)' '$(MCPB)' $(PLATFORMS)
+
+packaging: build $(MCPB) ## Make a release and check all of it: bundles, server.json, image, completions, man page (Linux, root; needs Node 20, npm, zsh, fish, mandoc, groff)
+	$(PACKAGES) -owner example -out $(OUT)
+	cd $(OUT) && sha256sum --quiet -c checksums.txt
+	cd testdata/mcpb && BUNDLE="$(CURDIR)/$(OUT)/nemotron-mcp_$(or $(VERSION),0.0.0)_linux_$$(go env GOARCH).mcpb" npm test
+	cd testdata/packaging && go vet . && go build -o "$(CURDIR)/bin/packaging" . && "$(CURDIR)/bin/packaging" server-json "$(CURDIR)/$(OUT)/server.json"
+	bin/packaging image . dist/Dockerfile $(BIN)
+	testdata/packaging/completion.sh "$(CURDIR)/bin"
+	$(BIN) man --date 2026-01-02 > bin/nemotron-mcp.1 && mandoc -Tlint -W style bin/nemotron-mcp.1
+	@said="$$(groff -ww -man -Tutf8 bin/nemotron-mcp.1 2>&1 >/dev/null)"; [ -z "$$said" ] || { echo "$$said"; exit 1; }
+
 cover: ## Print the coverage of each package
 	go test -cover ./...
 
 clean: ## Remove what was built
-	rm -rf bin coverage.out testdata/*/node_modules
+	rm -rf bin dist/out coverage.out testdata/*/node_modules
