@@ -83,7 +83,7 @@ page: build ## Check the page of serve --http in headless Chromium (needs Node 2
 # Every file of a release, for each platform; the bundles are packed by mcpb.
 MCPB     := testdata/mcpb/node_modules/@anthropic-ai/mcpb/dist/cli/cli.js
 OUT      ?= dist/out
-PACKAGES := go run ./internal/release -version '$(or $(VERSION),0.0.0)' -mcpb $(MCPB)
+PACKAGES := go run ./internal/release -version '$(or $(VERSION),0.0.0)' -mcpb $(MCPB) $(if $(PLATFORMS),-platforms $(PLATFORMS))
 
 release: $(MCPB) ## Make archives, bundles and checksums in dist/out for VERSION=1.2.3, server.json for OWNER=you too (needs Node 20 and npm)
 	@[ -n "$(VERSION)" ] || { echo "say which: make release VERSION=1.2.3"; exit 1; }

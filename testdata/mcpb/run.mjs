@@ -13,6 +13,7 @@ import { rig, within } from "../rig.mjs";
 const { BUNDLE } = process.env;
 assert.ok(BUNDLE, "set BUNDLE");
 const r = await rig();
+const open = []; // clients, of which a check that fails leaves some
 
 async function unpack(bundle) {
   const outputDir = await mkdtemp(join(r.folder, "bundle-"));
@@ -26,6 +27,7 @@ async function start({ folder, manifest }, userConfig, env) {
   const config = await getMcpConfigForManifest({ manifest, extensionPath: folder, systemDirs: {}, userConfig, pathSeparator: sep });
   if (!config) return undefined;
   const client = new Client({ name: "host", version: "1" });
+  open.push(client);
   const transport = new StdioClientTransport({ ...config, env: { ...env, ...config.env }, stderr: "ignore" });
   await within(10, "initialize", client.connect(transport));
   return { client, config };
@@ -120,6 +122,7 @@ try {
     }
   }
 } finally {
+  for (const client of open) await client.close().catch(() => {});
   await r.close();
 }
 process.exitCode = failed ? 1 : 0;
