@@ -55,7 +55,7 @@ type Config struct {
 	// means DefaultRESTURL where QueueURL is fal's own, and elsewhere none:
 	// Upload and UploadStream then return ErrNoStorage.
 	RESTURL string
-	// Observe, unless nil, is told of each request but those of streams: what it
+	// Observe, unless nil, is told of each request but those of streams and of Reach: what it
 	// was for, as errors name it, whether fal said ok, refused it (4xx) or failed,
 	// and whether it was a retry. It must return soon.
 	Observe func(op, outcome string, retry bool)

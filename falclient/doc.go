@@ -20,6 +20,8 @@
 //     [Client.Prices] tells what fal charges. Both are repeated as the above, on
 //     a host of their own without a backup. A list that was not read to its end
 //     says so ([ErrTruncated]).
+//   - [Client.CheckKey], [Client.Account] and [Client.Reach] tell whether fal can be
+//     used, and bill nothing.
 //   - [Client.Upload] sends a file of any size without holding it in memory,
 //     [Client.UploadStream] what has no known size. The SHA-256 that they return
 //     is that of the bytes that were sent, and a file that changed on the way is

@@ -23,7 +23,7 @@ var (
 // APIError is a readable refusal or failure told by fal, or by the model
 // through fal.
 type APIError struct {
-	Op         string        // submit, status, stream, result, cancel, requests, prices or a step of an upload
+	Op         string        // submit, status, stream, result, cancel, requests, prices, probe, account or a step of an upload
 	StatusCode int           // HTTP status
 	Type       string        // error_type, or the type of the first detail; may be empty
 	Message    string        // fal's words, bounded, control characters escaped, the key masked

@@ -26,6 +26,7 @@ const (
 	StepFile              Step = "file"
 	StepHistory           Step = "history" // of the platform API, as are the prices
 	StepPrices            Step = "prices"
+	StepAccount           Step = "account"
 	StepJob               Step = "job"
 )
 
@@ -164,7 +165,7 @@ func (f Fault) validate() error {
 	}
 	switch f.Step {
 	case StepSubmit, StepStatus, StepStream, StepResult, StepCancel, StepInitiate, StepPut,
-		StepInitiateMultipart, StepPart, StepComplete, StepFile, StepHistory, StepPrices, StepJob:
+		StepInitiateMultipart, StepPart, StepComplete, StepFile, StepHistory, StepPrices, StepAccount, StepJob:
 	default:
 		return fmt.Errorf("unknown step %q", f.Step)
 	}

@@ -114,6 +114,8 @@ func (s *Server) do(c *call) answer {
 		return s.file(c)
 	case StepHistory, StepPrices:
 		return s.platform(c)
+	case StepAccount:
+		return s.account()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,6 +29,8 @@ func route(r *http.Request) target {
 		return target{step: StepInitiate, method: http.MethodPost}
 	case path == "/storage/upload/initiate-multipart":
 		return target{step: StepInitiateMultipart, method: http.MethodPost}
+	case path == accountPath:
+		return target{step: StepAccount, method: http.MethodGet}
 	case strings.HasPrefix(path, filePrefix):
 		id, _, _ := strings.Cut(path[len(filePrefix):], "/")
 		return target{step: StepFile, method: http.MethodGet, id: id}

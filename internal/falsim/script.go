@@ -45,7 +45,7 @@ type Script struct {
 	// Key is the only key accepted; empty accepts any non-empty key.
 	Key string `json:"key,omitempty"`
 	// Locked answers every submission and every initiation of an upload with fal's
-	// 403 for an exhausted balance.
+	// 403 for an exhausted balance, and says so where it is asked about the account.
 	Locked bool `json:"locked,omitempty"`
 	// Retention is how long a completed job can be read. 0 means fal's: 1 hour,
 	// or 6 minutes where the result has 10 KiB or more.

@@ -49,6 +49,7 @@ type Requests struct {
 	File              int `json:"file"`
 	History           int `json:"history"`
 	Prices            int `json:"prices"`
+	Account           int `json:"account"`
 	Other             int `json:"other"`
 }
 
@@ -80,6 +81,8 @@ func (q *Requests) of(step Step) *int {
 		return &q.History
 	case StepPrices:
 		return &q.Prices
+	case StepAccount:
+		return &q.Account
 	}
 	return &q.Other
 }
