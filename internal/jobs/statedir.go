@@ -23,6 +23,17 @@ func prepareFolder(dir string) error {
 	if err != nil {
 		return err
 	}
+	if err := judgeFolder(dir, info); err != nil {
+		return err
+	}
+	if othersMayRead(info) {
+		return os.Chmod(dir, 0o700)
+	}
+	return nil
+}
+
+// judgeFolder refuses what is not the user's own folder.
+func judgeFolder(dir string, info fs.FileInfo) error {
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
 		return fmt.Errorf("%w: %s is a symbolic link; name the folder that it leads to", ErrStateFolder, dir)
@@ -32,9 +43,6 @@ func prepareFolder(dir string) error {
 		return fmt.Errorf("%w: %s belongs to another user", ErrStateFolder, dir)
 	case othersMayWrite(info):
 		return fmt.Errorf("%w: others may write in %s; give it mode 0700", ErrStateFolder, dir)
-	}
-	if othersMayRead(info) {
-		return os.Chmod(dir, 0o700)
 	}
 	return nil
 }
@@ -53,13 +61,22 @@ func prepareFile(path string) error {
 	if err != nil {
 		return err
 	}
+	if err := judgeFile(path, info); err != nil {
+		return err
+	}
+	if othersMayRead(info) {
+		return os.Chmod(path, 0o600)
+	}
+	return nil
+}
+
+// judgeFile refuses what is not the user's own file.
+func judgeFile(path string, info fs.FileInfo) error {
 	switch {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%w: %s is not a regular file", ErrStateFolder, path)
 	case !ownedByUser(info):
 		return fmt.Errorf("%w: %s belongs to another user", ErrStateFolder, path)
-	case othersMayRead(info):
-		return os.Chmod(path, 0o600)
 	}
 	return nil
 }
