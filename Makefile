@@ -55,7 +55,7 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10s)
 
 golden: ## Renew the golden files; read the difference before committing it
 	go test . ./tools ./schema ./internal/transcript ./internal/hosts -update
-	go test ./internal/app -run "TestManifest|TestRegistryEntry" -update-dist
+	go test ./internal/app -run 'TestManifest|TestRegistryEntry|TestDiagnosisText' -update
 
 bench: build ## Measure against the simulator and a bare Go program (RUN=start|notice|rate|flight|ledger|upload|http for one)
 	go run ./internal/bench -binary $(BIN) $(filter-out .,$(RUN))

@@ -166,19 +166,25 @@ func (e *configError) Error() string { return e.what + "\n" + e.remedy }
 // key is fal's key, empty where none is set. A placeholder that a host did not
 // fill in counts as none.
 func (o *Options) key() (string, error) {
-	key := setting("FAL_KEY")
+	key, _, err := o.findKey()
+	return key, err
+}
+
+// findKey also says where the key is from.
+func (o *Options) findKey() (key, source string, err error) {
+	key, source = setting("FAL_KEY"), "FAL_KEY"
 	if id, secret := setting("FAL_KEY_ID"), setting("FAL_KEY_SECRET"); key == "" && id != "" && secret != "" {
-		key = id + ":" + secret
+		key, source = id+":"+secret, "FAL_KEY_ID and FAL_KEY_SECRET"
 	}
 	if key == "" && o.FalKeyFile != "" {
-		var err error
+		source = "the file " + o.FalKeyFile
 		if key, err = readKeyFile(o.FalKeyFile); err != nil {
-			return "", &configError{fmt.Sprintf("the key file can't be read: %v", err), "Check --fal-key-file (NEMOTRON_MCP_FAL_KEY_FILE)."}
+			return "", source, &configError{fmt.Sprintf("the key file can't be read: %v", err), "Check --fal-key-file (NEMOTRON_MCP_FAL_KEY_FILE)."}
 		}
 	}
 	// As people paste it: with the scheme of the header, or in quotes.
 	key = strings.Trim(strings.TrimSpace(key), `"'`)
-	return strings.TrimSpace(strings.TrimPrefix(key, "Key ")), nil
+	return strings.TrimSpace(strings.TrimPrefix(key, "Key ")), source, nil
 }
 
 // setting reads a variable; a placeholder that a host did not fill in is not
@@ -215,14 +221,19 @@ func dropEmpty(environ []string) {
 const maxKeyFile = 4 << 10
 
 func readKeyFile(name string) (string, error) {
+	// Asked before it is opened: to open a pipe that nobody writes to takes for ever.
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is not a regular file", name)
-	}
 	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	if err != nil {
 		return "", err

@@ -68,10 +68,7 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		return nil, err
 	}
 	if s.opts.dayCapped() && s.opts.Store == storeMemory {
-		return nil, &configError{
-			"a cap on the day's cost (--max-cost-per-day, --max-cost-per-day-total) holds for all processes together, which share a ledger on disk, and --store=memory keeps none",
-			"Leave one of the two out.",
-		}
+		return nil, errCapWithoutLedger()
 	}
 	ledger := jobs.NewLazy(func() (jobs.Ledger, error) { return open(h.log) })
 	h.jobs = jobs.New(h.fal, ledger, jobs.Options{
@@ -100,6 +97,13 @@ func (s *session) buildOn(open func(zerolog.Logger) (jobs.Ledger, error)) (*hous
 		return nil, err
 	}
 	return h, nil
+}
+
+func errCapWithoutLedger() error {
+	return &configError{
+		"a cap on the day's cost (--max-cost-per-day, --max-cost-per-day-total) holds for all processes together, which share a ledger on disk, and --store=memory keeps none",
+		"Leave one of the two out.",
+	}
 }
 
 // ready says why calls can't be served, in words that tell nothing secret.

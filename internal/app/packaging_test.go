@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"io"
 	"os"
 	"path/filepath"
@@ -14,8 +13,6 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 )
-
-var updateDist = flag.Bool("update-dist", false, "renew what the packages say of the program")
 
 // asked are the results of requests to a server on stdio, by their order.
 func asked(t *testing.T, requests ...string) []map[string]any {
@@ -180,7 +177,7 @@ func renew(t *testing.T, name string, edit func(map[string]any)) {
 	if diff == "" {
 		return
 	}
-	if !*updateDist {
+	if !*update {
 		t.Fatalf("%s has drifted; run make golden:\n%s", name, diff)
 	}
 	var b bytes.Buffer
