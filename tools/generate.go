@@ -13,7 +13,9 @@ import (
 	"nemotron-mcp/internal/redact"
 )
 
-const defaultWait = 45 // seconds: under the 60 s that many hosts allow a call
+// DefaultWait is how long a generation waits where the caller does not say: less
+// than the 60 s that many hosts allow a call.
+const DefaultWait = 45 * time.Second
 
 var generateSpec = spec{
 	name: "nemotron_generate", title: "Delegate to Nemotron",
@@ -53,7 +55,7 @@ func (s *service) generate(ctx context.Context, in GenerateInput) (Job, error) {
 			MaxTokens: in.MaxTokens, Temperature: in.Temperature, TopP: in.TopP,
 		},
 		HideReasoning: in.IncludeReasoning != nil && !*in.IncludeReasoning,
-		Host:          s.hostFrom(ctx), Wait: waitTime(in.WaitSeconds, defaultWait),
+		Host:          s.hostFrom(ctx), Wait: waitTime(in.WaitSeconds, DefaultWait),
 	}
 	if err := s.attach(ctx, in, &req); err != nil {
 		if ctx.Err() != nil {
@@ -155,9 +157,9 @@ func invalidInput(faults []string) error {
 	}
 }
 
-func waitTime(given *int, standard int) time.Duration {
+func waitTime(given *int, standard time.Duration) time.Duration {
 	if given == nil {
-		return time.Duration(standard) * time.Second
+		return standard
 	}
 	return time.Duration(*given) * time.Second
 }

@@ -93,7 +93,7 @@ func newParser(grammar any, streams Streams) (*kong.Kong, error) {
 		kong.Writers(streams.Out, streams.Err),
 		kong.DefaultEnvars(envPrefix),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL, "rest_url": falclient.DefaultRESTURL},
+		kong.Vars{"server_name": defaultName, "queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL, "rest_url": falclient.DefaultRESTURL},
 	)
 }
 

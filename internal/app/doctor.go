@@ -148,7 +148,7 @@ func (x *examination) parts() []part {
 	default:
 		parts = append(parts, part{"network", x.network})
 	}
-	return append(parts, part{"folders", local(x.folders)}, part{"ledger", x.ledger}, part{"prices", local(x.prices)})
+	return append(parts, part{"folders", local(x.folders)}, part{"ledger", x.ledger}, part{"prices", local(x.prices)}, part{"clients", local(x.clients)})
 }
 
 func unasked(why string) part {

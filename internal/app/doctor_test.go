@@ -35,7 +35,8 @@ type diagnosis struct {
 func examine(t *testing.T, settings []string, args ...string) diagnosis {
 	t.Helper()
 	// Nothing of whoever runs the tests.
-	settings = append([]string{"HTTPS_PROXY=", "https_proxy=", "HTTP_PROXY=", "http_proxy=", "ALL_PROXY=", "all_proxy=", "CLAUDE_PROJECT_DIR=", "FAL_KEY=" + doctorKey}, settings...)
+	home := t.TempDir()
+	settings = append([]string{"HOME=" + home, "USERPROFILE=" + home, "AppData=" + home, "XDG_CONFIG_HOME=", "CLAUDE_CONFIG_DIR=", "CODEX_HOME=", "GEMINI_CLI_HOME=", "HTTPS_PROXY=", "https_proxy=", "HTTP_PROXY=", "http_proxy=", "ALL_PROXY=", "all_proxy=", "CLAUDE_PROJECT_DIR=", "FAL_KEY=" + doctorKey}, settings...)
 	out, logged, err := command(t, settings, append([]string{"doctor", "--json"}, args...)...)
 	for _, secret := range []string{doctorKey, "5ec4e7deadbeef", "0f1e2d3c-aaaa"} {
 		if strings.Contains(out+logged, secret) {

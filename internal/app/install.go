@@ -14,11 +14,14 @@ import (
 	"nemotron-mcp/internal/hosts"
 )
 
+// defaultName is what hosts are told to call this server.
+const defaultName = "nemotron"
+
 type installCommand struct {
 	Host   string `arg:"" optional:"" help:"claude-code, claude-desktop, cursor, vscode, codex, gemini, zed or windsurf; left out, all of them are listed with their files."`
 	Write  bool   `xor:"do" help:"Merge the entry into the host's configuration; what was there is kept beside it."`
 	Remove bool   `xor:"do" help:"Take the entry out of the host's configuration."`
-	Name   string `help:"Name of the server in the host." default:"nemotron"`
+	Name   string `help:"Name of the server in the host." default:"${server_name}"`
 	Scope  string `help:"For whom: user (every project) or project (the current folder); user where not set." enum:"user,project," default:"" placeholder:"user|project"`
 	File   string `help:"Another configuration than the host's own." type:"path" placeholder:"FILE"`
 	JSON   bool   `name:"json" help:"Print JSON."`
