@@ -35,7 +35,7 @@ func Codes() []Meaning {
 		{InvalidInput, "The arguments do not fit the schema, or contradict each other. All faults are listed.", "Correct them and call again. Nothing was sent or spent."},
 		{FileNotAllowed, "A path lies in no allowed folder, is named like a secret, or a URL leads to a private address.", "Name another file, or ask the operator for `--allow-dir`."},
 		{FileInvalid, "A file can't be read, is empty or too large, changed while it was read, or is of a kind the model does not take.", "Mend or convert the file. Nothing was spent."},
-		{AuthFailed, "No usable key is set, or fal refuses it.", "The operator checks `FAL_KEY`."},
+		{AuthFailed, "No usable key is set, or fal refuses it.", "The operator checks `FAL_KEY`; `nemotron-mcp doctor` tells more."},
 		{BalanceExhausted, "fal has locked the account, mostly because its balance is used up.", "A person tops up at <https://fal.ai/dashboard/billing>. Do not retry."},
 		{BudgetExceeded, "The call may cost more than a cap of the operator's leaves.", "Ask for less, wait for the next UTC day, or have the cap raised. Nothing was sent."},
 		{RateLimited, "fal or the operator's limit refuses more calls for now.", "Try again after the time that it names. Nothing was spent."},
