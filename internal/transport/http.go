@@ -127,6 +127,8 @@ type httpServer struct {
 	inFlight    atomic.Int64
 	bytes       atomic.Int64
 	connections atomic.Int64
+	headers     atomic.Int64 // bytes of those that are not whole yet
+	health      lastHealth
 
 	base     context.Context // of every request
 	stopAll  context.CancelCauseFunc
@@ -141,6 +143,7 @@ func (h *HTTP) Serve(ctx context.Context, listener net.Listener) error {
 	srv := &http.Server{
 		Handler: s, ReadHeaderTimeout: s.times.header, IdleTimeout: s.times.idle, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return s.base },
+		ConnContext: withConn,
 		ErrorLog:    quietLog(h.Log),
 		ConnState:   s.countConnection,
 	}
@@ -153,7 +156,7 @@ func (h *HTTP) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	var all sync.WaitGroup
 	failed := make(chan error, 1)
-	all.Go(func() { failed <- srv.Serve(limited(listener, s.MaxConnections)) })
+	all.Go(func() { failed <- srv.Serve(limited(listener, s.MaxConnections, &s.headers)) })
 	sweeping, stop := context.WithCancel(ctx)
 	all.Go(func() { s.sweep(sweeping) })
 
@@ -229,54 +232,13 @@ func (s *httpServer) sweep(ctx context.Context) {
 	}
 }
 
-func (s *httpServer) countConnection(_ net.Conn, state http.ConnState) {
+func (s *httpServer) countConnection(c net.Conn, state http.ConnState) {
 	switch state {
+	case http.StateIdle:
+		headerNext(c)
 	case http.StateNew:
 		s.connections.Add(1)
 	case http.StateClosed, http.StateHijacked:
 		s.connections.Add(-1)
 	}
-}
-
-// limited lets at most n connections be open.
-func limited(l net.Listener, n int) net.Listener {
-	return &limitedListener{Listener: l, places: make(chan struct{}, n), closed: make(chan struct{})}
-}
-
-type limitedListener struct {
-	net.Listener
-	places chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (l *limitedListener) Accept() (net.Conn, error) {
-	select {
-	case l.places <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
-	}
-	return &limitedConn{Conn: conn, leave: func() { <-l.places }}, nil
-}
-
-func (l *limitedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type limitedConn struct {
-	net.Conn
-	once  sync.Once
-	leave func()
-}
-
-func (c *limitedConn) Close() error {
-	err := c.Conn.Close()
-	c.once.Do(c.leave)
-	return err
 }

@@ -83,7 +83,9 @@ type refusal struct {
 // ServeHTTP is the guard: what it lets through is served.
 func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	seen := &statusWriter{ResponseWriter: w}
+	headerRead(r)
+	seen := &statusWriter{ResponseWriter: w, body: s.watchBody(w, r)}
+	defer seen.body.giveUp()
 	name, to := s.find(r.URL.Path)
 	caller := ""
 	defer func() { s.account(seen, r, name, caller, time.Since(began)) }()
@@ -116,6 +118,8 @@ func (s *httpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		(&refusal{http.StatusNotFound, "There is nothing here. MCP is served at /mcp.", nil}).write(seen)
 	case !slices.Contains(to.methods, r.Method):
 		(&refusal{http.StatusMethodNotAllowed, "This method is not served here.", http.Header{"Allow": {strings.Join(to.methods, ", ")}}}).write(seen)
+	case r.ContentLength != 0 && r.Method != http.MethodPost:
+		(&refusal{http.StatusBadRequest, "This request has no body here.", nil}).write(seen)
 	default:
 		to.serve(s, seen, r.WithContext(tools.WithCaller(r.Context(), caller)))
 	}
@@ -151,7 +155,7 @@ func (s *httpServer) checkOrigin(w http.ResponseWriter, r *http.Request, to rout
 		return nil
 	}
 	u, err := url.Parse(origin)
-	if len(given) != 1 || err != nil || u.Scheme != "http" && u.Scheme != "https" || !strings.EqualFold(u.Host, r.Host) {
+	if len(given) != 1 || err != nil || u.Scheme != "http" && u.Scheme != "https" || !strings.EqualFold(u.Host, r.Host) || !s.knownHost(r) {
 		return &refusal{http.StatusForbidden, "This web origin may not use the server. The operator can add it with --allow-origin.", nil}
 	}
 	return nil
@@ -159,14 +163,9 @@ func (s *httpServer) checkOrigin(w http.ResponseWriter, r *http.Request, to rout
 
 // ownHost reports whether a request is addressed to this server: by the address
 // that its connection was made to, by localhost on loopback, or by a name that
-// the operator gave. On a Unix socket there is no name to forge.
+// the operator gave. On a Unix socket any name will do.
 func (s *httpServer) ownHost(r *http.Request) bool {
-	name := r.Host
-	if host, _, err := net.SplitHostPort(name); err == nil {
-		name = host
-	}
-	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
-	if s.hosts[name] {
+	if s.hosts[hostName(r)] {
 		return true
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
@@ -181,11 +180,29 @@ func (s *httpServer) ownHost(r *http.Request) bool {
 		return false
 	}
 	at := own.Addr().Unmap().WithZone("")
+	name := hostName(r)
 	if name == "localhost" {
 		return at.IsLoopback()
 	}
 	addr, err := netip.ParseAddr(name)
 	return err == nil && (addr.Unmap() == at || addr.Unmap().IsLoopback() && at.IsLoopback())
+}
+
+// knownHost reports whether the name by which a request is addressed is more than
+// what the client says: on a Unix socket, with a proxy before it, a page of
+// anybody's can make its browser say its own.
+func (s *httpServer) knownHost(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return ok && local.Network() != "unix" || s.hosts[hostName(r)]
+}
+
+// hostName is a request's Host without port.
+func hostName(r *http.Request) string {
+	name := r.Host
+	if host, _, err := net.SplitHostPort(name); err == nil {
+		name = host
+	}
+	return strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
 }
 
 // preflight answers a browser's question whether a page may ask; checkOrigin has
@@ -254,7 +271,7 @@ func (s *httpServer) serveHealth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.Health != nil {
-		if err := s.Health(r.Context()); err != nil {
+		if err := s.health.ask(r.Context(), s.Health); err != nil {
 			writeJSON(w, http.StatusServiceUnavailable, map[string]string{"status": "unavailable", "reason": err.Error()})
 			return
 		}
@@ -274,8 +291,6 @@ func (s *httpServer) readMessage(w http.ResponseWriter, r *http.Request) (body [
 	if r.ContentLength > int64(s.MaxBody) {
 		return nil, nil, s.tooLarge()
 	}
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(s.times.body))
 	held := int64(0)
 	free = func() { s.bytes.Add(-held) }
 	from := io.LimitReader(r.Body, int64(s.MaxBody)+1)
@@ -302,17 +317,16 @@ func (s *httpServer) readMessage(w http.ResponseWriter, r *http.Request) (body [
 			free()
 			return nil, nil, s.tooLarge()
 		case errors.Is(err, io.EOF):
-			_ = rc.SetReadDeadline(time.Time{})
 			return body, free, nil
 		case err != nil:
 			free()
-			return nil, nil, &refusal{http.StatusRequestTimeout, "The body did not come in time, or not whole.", http.Header{"Connection": {"close"}}}
+			return nil, nil, &refusal{http.StatusRequestTimeout, "The body did not come in time, or not whole.", nil}
 		}
 	}
 }
 
 func (s *httpServer) tooLarge() *refusal {
-	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", s.MaxBody), http.Header{"Connection": {"close"}}}
+	return &refusal{http.StatusRequestEntityTooLarge, fmt.Sprintf("The body is larger than %d bytes.", s.MaxBody), nil}
 }
 
 func busy() *refusal {
@@ -339,6 +353,7 @@ func (s *httpServer) account(w *statusWriter, r *http.Request, path, caller stri
 // statusWriter notes what is answered.
 type statusWriter struct {
 	http.ResponseWriter
+	body  *watchedBody
 	code  int
 	bytes int64
 }
@@ -353,13 +368,17 @@ func (w *statusWriter) status() int {
 func (w *statusWriter) WriteHeader(code int) {
 	if w.code == 0 {
 		w.code = code
+		if !w.body.ended.Load() {
+			// net/http would wait for the rest of the body before it answers.
+			w.Header().Set("Connection", "close")
+		}
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
 func (w *statusWriter) Write(p []byte) (int, error) {
 	if w.code == 0 {
-		w.code = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)

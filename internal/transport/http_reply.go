@@ -3,6 +3,7 @@ package transport
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
@@ -26,6 +27,7 @@ type reply struct {
 	rc       *http.ResponseController
 	streamed bool          // the client takes events
 	patience time.Duration // for it to take what is written
+	mask     func([]byte) []byte
 
 	mu     sync.Mutex
 	header http.Header // until it is sent
@@ -39,7 +41,7 @@ type reply struct {
 
 func (s *httpServer) newReply(w http.ResponseWriter, r *http.Request) *reply {
 	return &reply{
-		w: w, rc: http.NewResponseController(w), header: http.Header{}, status: http.StatusOK, patience: s.times.write,
+		w: w, rc: http.NewResponseController(w), header: http.Header{}, status: http.StatusOK, patience: s.times.write, mask: s.Mask,
 		streamed: strings.Contains(r.Header.Get("Accept"), "text/event-stream"),
 	}
 }
@@ -109,6 +111,7 @@ func (p *reply) finish(ctx context.Context, answered bool) (delivered bool) {
 		return false
 	}
 	p.over = true
+	p.maskError()
 	switch {
 	case p.native:
 	case p.events && answered:
@@ -124,6 +127,33 @@ func (p *reply) finish(ctx context.Context, answered bool) (delivered bool) {
 		p.flush()
 	}
 	return answered && p.err == nil && ctx.Err() == nil && p.status == http.StatusOK
+}
+
+// maskError hides secrets in what mcp-go says of an error, which repeats what the
+// client has sent. Results are their makers' business. p.mu is held.
+func (p *reply) maskError() {
+	if !bytes.Contains(p.body.Bytes(), []byte(`"error"`)) {
+		return
+	}
+	var answer struct {
+		JSONRPC string          `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Error   *struct {
+			Code    int             `json:"code"`
+			Message string          `json:"message"`
+			Data    json.RawMessage `json:"data,omitempty"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(p.body.Bytes(), &answer) != nil || answer.Error == nil {
+		return
+	}
+	masked := string(p.mask([]byte(answer.Error.Message)))
+	if masked == answer.Error.Message {
+		return
+	}
+	answer.Error.Message = masked
+	p.body.Reset()
+	_ = encodeJSON(&p.body, answer) // to memory, of what was just read
 }
 
 // send sends the header. p.mu is held.
