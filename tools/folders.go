@@ -23,6 +23,7 @@ type Folders struct {
 	closed   bool
 	discreet bool
 	own      []string             // what is never read
+	named    []files.Named        // by the operator, to be sent
 	common   *allowed             // of sessions without roots
 	sessions map[string]*allowed  // of those with roots, by session id
 	silent   map[string]time.Time // when a session's client did not tell its roots
@@ -47,6 +48,15 @@ func (f *Folders) Forbid(paths ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.own = append(f.own, paths...)
+}
+
+// Admit has files be found that the operator named on the command line of this
+// process, without a folder being allowed. It counts for sessions that begin to
+// read after it, so it is for a process that serves nobody else.
+func (f *Folders) Admit(named ...files.Named) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.named = append(f.named, named...)
 }
 
 // Discreet sets whether errors keep silent about the operator's folders, as they
@@ -107,6 +117,7 @@ func (f *Folders) of(ctx context.Context) *files.Folders {
 	if a == nil {
 		a = new(allowed)
 		a.folders.Forbid(f.own...)
+		a.folders.Admit(f.named...)
 		a.folders.Discreet(f.discreet)
 		if len(roots) == 0 {
 			f.common = a

@@ -83,16 +83,13 @@ func (c *collector) add(pattern string) error {
 		}
 		return c.choose(file)
 	}
-	if len(c.now.folders) == 0 {
-		return c.now.noFolder()
-	}
 	// A file may be named like a glob: app/[id]/page.tsx.
 	if _, fault := hostRules().split(pattern); fault == nil && !strings.ContainsAny(pattern, "*?") {
 		file, err := c.now.lookUp(c.ctx, pattern, math.MaxInt64)
 		if err == nil {
 			return c.choose(file)
 		}
-		if !errors.Is(err, errNotFound) {
+		if !errors.Is(err, errNotFound) && !errors.Is(err, errOutside) {
 			return err
 		}
 	}
@@ -135,7 +132,7 @@ func (c *collector) addStart(name string, start globStart) (leftOut int, err err
 	within := false
 	for rank, folder := range c.now.folders {
 		elems, ok := folder.below(start.base)
-		if !ok {
+		if !ok || !folder.admitsGlob(name) {
 			continue
 		}
 		within = true

@@ -58,6 +58,8 @@ var (
 	// errNotFound marks what lies in no allowed folder; a relative path is then
 	// looked up in the next one.
 	errNotFound = errors.New("no such file")
+	// errOutside marks what no folder may hold.
+	errOutside = errors.New("in no allowed folder")
 	// errSwapped marks a file that was replaced between check and open.
 	errSwapped = errors.New("replaced while it was opened")
 )

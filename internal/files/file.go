@@ -89,25 +89,26 @@ func (f *Folders) Open(ctx context.Context, name string, maxSize int64) (*File, 
 
 func (v view) open(ctx context.Context, name string, maxSize int64) (*File, error) {
 	file, err := v.lookUp(ctx, name, maxSize)
-	if errors.Is(err, errNotFound) {
+	switch {
+	case errors.Is(err, errNotFound):
 		return nil, missing(name)
+	case errors.Is(err, errOutside):
+		return nil, v.outside(name)
 	}
 	return file, err
 }
 
-// lookUp is open that says errNotFound where nothing has that name.
+// lookUp is open that says errNotFound where nothing has that name, and
+// errOutside where no folder is allowed that could hold it.
 func (v view) lookUp(ctx context.Context, name string, maxSize int64) (*File, error) {
 	path, fault := hostRules().split(name)
 	if fault != nil {
 		return nil, fault
 	}
-	if len(v.folders) == 0 {
-		return nil, v.noFolder()
-	}
 	within := false
 	for rank, folder := range v.folders {
 		elems, ok := folder.below(path)
-		if !ok {
+		if !ok || !folder.admits(elems) {
 			continue
 		}
 		within = true
@@ -122,10 +123,10 @@ func (v view) lookUp(ctx context.Context, name string, maxSize int64) (*File, er
 		file.shown = shownPath(folder, elems, rank == 0 || !path.absolute)
 		return file, nil
 	}
-	if !within {
-		return nil, v.outside(name)
+	if within {
+		return nil, errNotFound
 	}
-	return nil, errNotFound
+	return nil, errOutside
 }
 
 // below returns the elements of a path below the folder: those of a relative

@@ -17,6 +17,7 @@ type Folders struct {
 	refused   []Refusal
 	discreet  bool
 	forbidden forbidden
+	named     []Named
 	// home replaces the user's home folder in tests.
 	home func() (string, error)
 }
@@ -28,6 +29,7 @@ type place struct {
 	real   string    // its path without links
 	open   *folder   // nil where it is gone
 	reason string    // why it is
+	only   *admitted // what may be read in it; nil for all
 }
 
 // A folder is held by the Folders and by each call that reads in it; the last
@@ -38,6 +40,7 @@ type folder struct {
 	at        splitPath // real
 	named     splitPath // as the operator wrote it
 	forbidden *forbidden
+	only      *admitted // what may be read in it; nil for all
 
 	mu   sync.Mutex
 	held int
@@ -58,11 +61,10 @@ func (r Refusal) String() string { return `folder "` + r.Folder + `" ` + r.Reaso
 // way end with the folders that they began with. A folder that is a symbolic
 // link is resolved now, once.
 func (f *Folders) Set(lists ...[]string) []Refusal {
-	var refused []Refusal
-	var next []place
+	next, refused := f.openNamed()
 	for _, list := range lists {
 		for _, name := range list {
-			opened, reason := f.openFolder(name)
+			opened, reason := f.openFolder(name, nil)
 			if reason != "" {
 				refused = append(refused, Refusal{Visible(name), reason})
 				continue
@@ -102,19 +104,22 @@ func (f *Folders) Close() { f.Set() }
 func (f *Folders) List() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	list := make([]string, len(f.current))
-	for i, place := range f.current {
-		list[i] = place.real
+	list := make([]string, 0, len(f.current))
+	for _, place := range f.current {
+		if place.only == nil {
+			list = append(list, place.real)
+		}
 	}
 	return list
 }
 
 func holds(places []place, real string) bool {
-	return slices.ContainsFunc(places, func(p place) bool { return p.real == real })
+	return slices.ContainsFunc(places, func(p place) bool { return p.real == real && p.only == nil })
 }
 
-// openFolder judges one folder and opens it, or tells why not.
-func (f *Folders) openFolder(name string) (*folder, string) {
+// openFolder judges one folder and opens it, or tells why not. Of one that holds
+// named files, only says which.
+func (f *Folders) openFolder(name string, only *admitted) (*folder, string) {
 	rules := hostRules()
 	if strings.TrimSpace(name) == "" {
 		return nil, "is empty"
@@ -126,10 +131,14 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 	if fault != nil {
 		return nil, "can't be used: " + fault.Message
 	}
-	home := f.homeFolder(rules)
+	refuse := rules.refuseNamed
+	if only == nil {
+		home := f.homeFolder(rules)
+		refuse = func(folder splitPath) string { return rules.refuseFolder(folder, home, secretRules()) }
+	}
 	// Judged before the file system is asked, so that nothing below /proc or
 	// /dev is touched, and again without its links.
-	if reason := rules.refuseFolder(named, home, secretRules()); reason != "" {
+	if reason := refuse(named); reason != "" {
 		return nil, reason
 	}
 	resolved, err := filepath.EvalSymlinks(name)
@@ -140,8 +149,11 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 	if fault != nil {
 		return nil, "can't be used: " + fault.Message
 	}
-	if reason := rules.refuseFolder(at, home, secretRules()); reason != "" {
+	if reason := refuse(at); reason != "" {
 		return nil, reason
+	}
+	if only != nil && !rules.same(resolved, name) {
+		return nil, "was replaced by a symbolic link"
 	}
 	if holdsFolder(f.forbidden.now(), resolved) {
 		return nil, "belongs to this server"
@@ -161,7 +173,7 @@ func (f *Folders) openFolder(name string) (*folder, string) {
 		_ = root.Close()
 		return nil, "was replaced while it was opened"
 	}
-	return &folder{root: root, real: resolved, at: at, named: named, forbidden: &f.forbidden, held: 1}, ""
+	return &folder{root: root, real: resolved, at: at, named: named, forbidden: &f.forbidden, only: only, held: 1}, ""
 }
 
 // homeFolder returns the user's home folder without links, or nothing where
@@ -229,7 +241,7 @@ func (f *Folders) refresh() {
 // its place is refused: the operator allowed what stood there, not what somebody
 // has it lead to since.
 func (f *Folders) reopen(p place) (opened *folder, reason string) {
-	opened, reason = f.openFolder(p.real)
+	opened, reason = f.openFolder(p.real, p.only)
 	if reason != "" {
 		return nil, reason
 	}

@@ -211,10 +211,13 @@ func (p pathRules) refuseFolder(folder, home splitPath, secrets []secretRule) st
 	if _, above := p.inside(folder, home); home.absolute && above {
 		return "is the home folder or holds it: keys and private files would be allowed"
 	}
-	for _, elem := range folder.elems {
+	for i, elem := range folder.elems {
 		// Hidden ones only: /srv/credentials-service is a project.
 		if strings.HasPrefix(fold(elem), ".") {
 			if reason := secretReason(secrets, []string{elem}); reason != "" {
+				return "is named like a secret (" + reason + ")"
+			}
+			if reason := pairReason(secrets, folder.elems[i:min(i+2, len(folder.elems))]); reason != "" {
 				return "is named like a secret (" + reason + ")"
 			}
 		}

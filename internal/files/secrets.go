@@ -116,6 +116,12 @@ func secretReason(rules []secretRule, elems []string) string {
 	return ""
 }
 
+// pairReason is secretReason by the rules of two elements only, such as
+// .config/gh.
+func pairReason(rules []secretRule, elems []string) string {
+	return secretReason(slices.DeleteFunc(slices.Clone(rules), func(r secretRule) bool { return !strings.Contains(r.pattern, "/") }), elems)
+}
+
 func (r secretRule) refuses(folded string) bool {
 	// The patterns are constants: a test tells that none is malformed.
 	if ok, _ := path.Match(r.pattern, folded); !ok {

@@ -2,6 +2,7 @@ package files
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -55,13 +56,20 @@ func (v view) noFolder() *Error {
 	return notAllowed(actAllow, "no folder is allowed, so no file can be read%s", v.tellRefused())
 }
 
+// outside is the refusal of what lies in no allowed folder.
 func (v view) outside(name string) *Error {
+	if !slices.ContainsFunc(v.folders, func(fo *folder) bool { return fo.only == nil }) {
+		return v.noFolder()
+	}
 	return notAllowed(actAllow, `"%s" is not in an allowed folder%s%s`, Visible(name), v.tellAllowed(), v.tellRefused())
 }
 
 func (v view) tellAllowed() string {
 	var told []string
 	for _, folder := range v.folders {
+		if folder.only != nil {
+			continue
+		}
 		told = append(told, `"`+visible(folder.real, maxFolderInError)+`"`)
 	}
 	return v.tell("allowed", told, allowedInError)

@@ -179,6 +179,9 @@ func (w *walk) enter(elem string, seen fs.FileInfo) error {
 
 // openLast opens the file itself, if it is still what was looked at.
 func (w *walk) openLast(elem string, seen fs.FileInfo) (*os.File, error) {
+	if w.folder != nil && !w.folder.admits(append(w.at[:len(w.at):len(w.at)], elem)) {
+		return nil, w.escapes() // a link stands where a named file was
+	}
 	if fault := regular(seen.Mode(), w.name); fault != nil {
 		return nil, fault
 	}
