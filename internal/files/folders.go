@@ -98,7 +98,12 @@ func (p place) close() {
 }
 
 // Close lets go of the folders; none is allowed from then on.
-func (f *Folders) Close() { f.Set() }
+func (f *Folders) Close() {
+	f.mu.Lock()
+	f.named = nil
+	f.mu.Unlock()
+	f.Set()
+}
 
 // List returns the allowed folders' paths, without links, in their order.
 func (f *Folders) List() []string {

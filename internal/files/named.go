@@ -25,6 +25,9 @@ type Named struct {
 // below the working folder, absolute elsewhere.
 func (n Named) Name() string { return n.name }
 
+// Glob reports whether it may stand for several files.
+func (n Named) Glob() bool { return n.file == nil }
+
 // NameFile finds what the operator named: a file, or a glob where no file has
 // that name, relative to the working folder. A symbolic link stands for what it
 // leads to now. Nothing is opened. Every error is an *Error.
