@@ -2,6 +2,7 @@ package tools
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (o *Job) nextStep(offset, length int, dropped bool) []string {
 	case o.Status == string(jobs.InQueue) || o.Status == string(jobs.InProgress):
 		return []string{"Not finished. Call queue_status with this request_id and wait_seconds (45, say) to get the answer; do not submit it again."}
 	case o.NextOffset > 0:
-		return []string{fmt.Sprintf("There is more: call queue_status with this request_id and offset %d.", o.NextOffset)}
+		return []string{moreNote(o.NextOffset)}
 	case dropped:
 		return []string{"The output was delivered before and is not kept (the server runs with --store=metadata)."}
 	case offset > 0 && offset >= length:
@@ -94,6 +95,22 @@ func (o *Job) nextStep(offset, length int, dropped bool) []string {
 		return []string{"The answer was cut at max_tokens; for all of it call again with a larger one (20000 is the most), or ask for a shorter answer."}
 	}
 	return nil
+}
+
+func moreNote(offset int) string {
+	return fmt.Sprintf("There is more: call queue_status with this request_id and offset %d.", offset)
+}
+
+// Join adds the page that begins at NextOffset, as queue_status returned it.
+func (o *Job) Join(next Job) {
+	before, after, _ := strings.Cut(o.Note, moreNote(o.NextOffset))
+	before, after = strings.TrimSpace(before), strings.TrimSpace(after)
+	// Each page of a failed job's output says what to do.
+	rest := strings.TrimSpace(strings.TrimPrefix(next.Note, before))
+	notes := slices.DeleteFunc([]string{before, rest, after}, func(note string) bool { return note == "" })
+	o.Note = strings.Join(notes, " ")
+	o.Output += next.Output
+	o.NextOffset = next.NextOffset
 }
 
 // text is the answer, the reasoning, for hosts that show no structured

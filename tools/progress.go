@@ -94,9 +94,27 @@ func returnable(token mcp.ProgressToken) bool {
 	return false
 }
 
+// Watcher is told how a call gets on, for a caller in this process. Its functions
+// are called in turn with the call, and not after it has returned; either may be
+// nil.
+type Watcher struct {
+	Job    func(jobs.Job)          // with each change of the call's job
+	Upload func(sent, total int64) // in bytes; total is 0 where it is not known
+}
+
+type watcherKey struct{}
+
+// WithWatcher has a call tell w how it gets on, instead of sending notifications.
+func WithWatcher(ctx context.Context, w Watcher) context.Context {
+	return context.WithValue(ctx, watcherKey{}, w)
+}
+
 // jobProgress is what a handler passes on to be called with each change of its
-// job; nil where the host did not ask.
+// job; nil where nobody asked.
 func jobProgress(ctx context.Context) func(jobs.Job) {
+	if w, ok := ctx.Value(watcherKey{}).(Watcher); ok {
+		return w.Job
+	}
 	p, ok := ctx.Value(progressKey{}).(*progress)
 	if !ok {
 		return nil
@@ -105,8 +123,11 @@ func jobProgress(ctx context.Context) func(jobs.Job) {
 }
 
 // uploadProgress is what a handler passes on to be called as an upload goes on;
-// nil where the host did not ask. counted is for a call that does nothing else.
+// nil where nobody asked. counted is for a call that does nothing else.
 func uploadProgress(ctx context.Context, counted bool) func(sent, total int64) {
+	if w, ok := ctx.Value(watcherKey{}).(Watcher); ok {
+		return w.Upload
+	}
 	p, ok := ctx.Value(progressKey{}).(*progress)
 	if !ok {
 		return nil
@@ -241,13 +262,13 @@ func (p *progress) message(job jobs.Job, transfer transfer) string {
 
 func (t transfer) String() string {
 	if t.total == 0 {
-		return "uploading, " + amount(t.sent)
+		return "uploading, " + Amount(t.sent)
 	}
-	return "uploading, " + amount(t.sent) + " of " + amount(t.total)
+	return "uploading, " + Amount(t.sent) + " of " + Amount(t.total)
 }
 
-// amount is a number of bytes as people read it.
-func amount(n int64) string {
+// Amount is a number of bytes as people read it.
+func Amount(n int64) string {
 	switch {
 	case n < 1e3:
 		return plural(int(n), "byte")

@@ -35,6 +35,12 @@ func (s JobStatus) text() string {
 	return s.textWith("Logs:\n" + strings.Join(s.Logs, "\n"))
 }
 
+// Remarks is all of the text but the answer.
+func (s JobStatus) Remarks() string {
+	s.Output = ""
+	return s.text()
+}
+
 func (s *service) status(ctx context.Context, in StatusInput) (JobStatus, error) {
 	job, err := s.jobs.Status(ctx, CallerFrom(ctx), in.RequestID, waitTime(in.WaitSeconds, 0), jobProgress(ctx))
 	out := JobStatus{Job: s.show(job, in.Offset)}
