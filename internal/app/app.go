@@ -74,7 +74,45 @@ func parseInto(grammar any, args []string, streams Streams) (*kong.Context, erro
 	if err != nil {
 		return nil, err
 	}
-	return parser.Parse(args)
+	return parser.Parse(mixedFlags(parser.Model, args))
+}
+
+// mixedFlags has the arguments of call stand anywhere between its flags: kong
+// takes them in one piece only.
+func mixedFlags(model *kong.Application, args []string) []string {
+	const command = "call"
+	if !slices.Contains(args, command) {
+		return args
+	}
+	takesValue := map[string]bool{}
+	for _, node := range append([]*kong.Node{model.Node}, model.Children...) {
+		if node != model.Node && node.Name != command {
+			continue
+		}
+		for _, flag := range node.Flags {
+			takesValue["--"+flag.Name] = !flag.IsBool()
+		}
+	}
+	var flags, words []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			words = append(words, args[i+1:]...)
+			i = len(args)
+		case len(arg) < 2 || arg[0] != '-':
+			words = append(words, arg)
+		case takesValue[arg] && i+1 < len(args):
+			flags = append(flags, arg, args[i+1])
+			i++
+		default:
+			flags = append(flags, arg)
+		}
+	}
+	if len(words) < 2 || words[0] != command {
+		return args
+	}
+	return slices.Concat(words[:1], flags, []string{"--"}, words[1:])
 }
 
 // commandModel is what the command line is made of.
@@ -121,8 +159,17 @@ func (s *session) ended() time.Time {
 	return time.Time{}
 }
 
-// errReported ends a command whose failure has been told already.
-var errReported = errors.New("reported")
+// reported ends a command with that exit code; what happened has been told already.
+type reported int
+
+func (r reported) Error() string { return fmt.Sprintf("exit code %d", int(r)) }
+
+// The exit codes of call, besides 0, 1 and 2.
+const (
+	errReported    = reported(1)
+	errUnfinished  = reported(3)
+	errInterrupted = reported(130) // as shells have it for SIGINT
+)
 
 // Build is what the program was built with.
 type Build struct {
@@ -131,7 +178,8 @@ type Build struct {
 }
 
 // Main runs the command that args name and returns the exit code: 0, 1 for a
-// command that failed, 2 for a command line or a configuration that is wrong.
+// command that failed, 2 for a command line or a configuration that is wrong; of
+// call also 3 for a job that has not ended, and 130 where a signal ended it.
 func Main(build Build, args []string, streams Streams) int {
 	dropEmpty(os.Environ())
 	command, opts, err := parse(args, streams)
@@ -149,11 +197,12 @@ func Main(build Build, args []string, streams Streams) int {
 	context.AfterFunc(ctx, func() { s.endedAt.Store(time.Now().UnixNano()); stop() })
 
 	err = command.Run(s)
+	var told reported
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errReported):
-		return 1
+	case errors.As(err, &told):
+		return int(told)
 	case errors.As(err, new(*configError)):
 		fmt.Fprintln(streams.Err, "nemotron-mcp:", err)
 		return 2

@@ -3,9 +3,11 @@ package app_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"image"
 	"image/png"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -128,12 +130,47 @@ func noKey(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// exits CODE COMMAND...: as exec, and the command ends with that exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	code := 0
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
+}
+
+// accepted N: fal has taken that many jobs.
+func accepted(ts *testscript.TestScript, _ bool, args []string) {
+	if got := strconv.Itoa(simulatorOf(ts).Stats().Accepted); got != args[0] {
+		ts.Fatalf("fal took %s jobs, want %s", got, args[0])
+	}
+}
+
+// sent FILE: the prompt that fal was sent last is what the file holds.
+func sent(ts *testscript.TestScript, _ bool, args []string) {
+	taken := simulatorOf(ts).Jobs()
+	if len(taken) == 0 {
+		ts.Fatalf("fal took no job")
+	}
+	var input struct{ Prompt string }
+	ts.Check(json.Unmarshal(taken[len(taken)-1].Input, &input))
+	if want := strings.TrimSuffix(ts.ReadFile(args[0]), "\n"); input.Prompt != want {
+		ts.Fatalf("fal was sent %q, want %q", input.Prompt, want)
+	}
+}
+
 // TestScripts runs the command line as a person does, against a simulator that
 // answers at once.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey, "uploaded": uploaded, "png": makePNG, "installed": installed},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"simulate": simulate, "requestid": requestID, "ledgerid": ledgerID, "json": validJSON, "nokey": noKey, "uploaded": uploaded, "png": makePNG, "installed": installed, "exits": exits, "accepted": accepted, "sent": sent},
 		Setup: func(env *testscript.Env) error {
 			sim := falsim.New(falsim.Script{Output: "The answer."})
 			url, err := sim.Start()

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
+	"golang.org/x/term"
 
 	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/jobs"
@@ -54,7 +56,7 @@ type Options struct {
 	MaxCallsPerMinute  often         `help:"Refuse tool calls that a caller makes more often; that many may come at once." placeholder:"N"`
 	MaxJobsInFlight    many          `help:"Refuse new jobs of a caller that has so many unfinished ones in this process." placeholder:"N"`
 	Price              jobs.Prices   `help:"USD per 1,000 tokens of an endpoint, instead of fal's published price." placeholder:"ENDPOINT=USD"`
-	LogLevel           string        `help:"${enum}." enum:"debug,info,warn,error" default:"info"`
+	LogLevel           string        `help:"debug, info, warn or error (default: info; of call: warn)." enum:"debug,info,warn,error,," default:"" placeholder:"debug|info|warn|error"`
 	LogFormat          string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
 }
 
@@ -252,7 +254,7 @@ func (o *Options) secrets(key string) *redact.Redactor {
 // logger writes masked events to stderr.
 func (o *Options) logger(secrets *redact.Redactor, stderr io.Writer) zerolog.Logger {
 	level, err := zerolog.ParseLevel(o.LogLevel)
-	if err != nil {
+	if err != nil || o.LogLevel == "" {
 		level = zerolog.InfoLevel
 	}
 	w := secrets.Writer(stderr)
@@ -262,13 +264,23 @@ func (o *Options) logger(secrets *redact.Redactor, stderr io.Writer) zerolog.Log
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }
 
+// isTerminal reports whether a stream is a person's terminal.
 func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
+	is := false
+	onDescriptor(stream, func(fd int) { is = term.IsTerminal(fd) })
+	return is
+}
+
+// onDescriptor runs f with the descriptor of a stream that has one.
+func onDescriptor(stream any, f func(fd int)) {
+	file, ok := stream.(syscall.Conn)
 	if !ok {
-		return false
+		return
 	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	// Not Fd, which may change how the file is read.
+	if raw, err := file.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { f(int(fd)) })
+	}
 }
 
 // submitOptions are fal's switches, which are the operator's and not the

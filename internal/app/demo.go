@@ -3,9 +3,9 @@ package app
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -141,10 +141,13 @@ func (c *demoCommand) delegate(ctx context.Context, s *session, host *client.Cli
 	return nil
 }
 
-func decodeStructured(res *mcp.CallToolResult, into any) error {
-	b, err := json.Marshal(res.StructuredContent)
-	if err != nil {
-		return err
+// printProgress prints progress notifications as a person reads them.
+func printProgress(w io.Writer) func(mcp.JSONRPCNotification) {
+	return func(n mcp.JSONRPCNotification) {
+		if n.Method != "notifications/progress" {
+			return
+		}
+		seconds, _ := n.Params.AdditionalFields["progress"].(float64)
+		fmt.Fprintf(w, "  %5.1fs  %v\n", seconds, n.Params.AdditionalFields["message"])
 	}
-	return json.Unmarshal(b, into)
 }

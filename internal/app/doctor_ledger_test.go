@@ -29,7 +29,7 @@ func left(t *testing.T, scripts ...falsim.Script) (dir string, settings []string
 		if script.QueueDelay > 0 {
 			wait = "wait_seconds=0" // it is handed back
 		}
-		if out, _, _ := command(t, settings, "call", "nemotron_generate", fmt.Sprint("prompt=Hi ", n), wait); out == "" {
+		if out, told, _ := command(t, settings, "call", "nemotron_generate", fmt.Sprint("prompt=Hi ", n), wait); out+told == "" {
 			t.Fatal("the call was not answered")
 		}
 	}

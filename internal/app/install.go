@@ -383,7 +383,7 @@ func (o *Options) arguments() []string {
 	}
 	slices.Sort(prices)
 	args = append(args, prices...)
-	add("log-level", o.LogLevel, "info")
+	add("log-level", o.LogLevel, "")
 	add("log-format", o.LogFormat, "auto")
 	return args
 }

@@ -39,6 +39,9 @@ func manPage(model *kong.Application, version, date string) string {
 		fmt.Fprintf(&b, ".SS \"%s\"\n%s\n", roff(summary), prose(command.Help))
 		if command.Detail != "" {
 			for line := range strings.Lines(command.Detail) {
+				if strings.TrimSpace(line) == "" {
+					continue
+				}
 				fmt.Fprintf(&b, ".PP\n%s\n", prose(line))
 			}
 		}

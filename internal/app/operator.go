@@ -73,7 +73,7 @@ func (o *Options) ledgerOnDisk(log zerolog.Logger) (jobs.Ledger, error) {
 func (h *house) told(err error) error {
 	var f *jobs.Error
 	switch {
-	case err == nil, errors.Is(err, errReported), errors.As(err, new(*configError)):
+	case err == nil, errors.As(err, new(reported)), errors.As(err, new(*configError)):
 		return err
 	case errors.As(err, &f) && f.Action != "":
 		return errors.New(h.secrets.String(f.Error() + "\n" + f.Action))

@@ -66,15 +66,20 @@ func (c *serveCommand) Run(s *session) error {
 	if s.ctx.Err() != nil {
 		err = nil // a signal is an ordinary end
 	}
-	ended := in.endedAt()
-	if at := s.ended(); !at.IsZero() {
-		ended = at
-	}
-	if ended.IsZero() {
-		ended = time.Now() // the host does not listen any more
-	}
-	h.close(max(endTime-exitTime-time.Since(ended), closeTime))
+	h.close(s.timeLeft(in.endedAt()))
 	return err
+}
+
+// timeLeft is what the jobs have of endTime since a signal, or else since that
+// moment; all of it where there was neither.
+func (s *session) timeLeft(since time.Time) time.Duration {
+	if at := s.ended(); !at.IsZero() {
+		since = at
+	}
+	if since.IsZero() {
+		return endTime - exitTime // the host does not listen any more
+	}
+	return max(endTime-exitTime-time.Since(since), closeTime)
 }
 
 // collect brings home what other processes leave, before fal deletes it, also

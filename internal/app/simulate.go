@@ -27,10 +27,20 @@ func (c *simulateCommand) Run(s *session) error {
 		}
 	}
 	stdin := s.In
-	if isTerminal(stdin) {
-		stdin = nil // a terminal's user stops it with an interrupt
+	if isDevice(stdin) {
+		stdin = nil // it is stopped with an interrupt, also where a shell put it into the background
 	}
 	return falsim.ServeCommand(s.ctx, c.Listen, script, stdin, s.Out)
+}
+
+// isDevice reports whether a stream is a terminal or /dev/null.
+func isDevice(stream any) bool {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func readScript(name string, script *falsim.Script) error {
