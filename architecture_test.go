@@ -48,6 +48,7 @@ var keepers = map[string][]string{
 	"github.com/tmaxmax/go-sse":             {"falclient"},
 	"github.com/cenkalti/backoff/v5":        {"falclient", "internal/jobs"},
 	"golang.org/x/sync/errgroup":            {"falclient"},
+	"github.com/mattn/go-colorable":         {"internal/app"},
 	"golang.org/x/term":                     {"internal/app"},
 	"golang.org/x/time/rate":                {"falclient", "tools"},
 	"github.com/rs/zerolog":                 {"internal/app", "internal/transport", "tools", "internal/uploads", "internal/jobs", "internal/page", "internal/page/seed", "internal/bench", "internal/chaos", "internal/conformance"},

@@ -30,7 +30,7 @@ type commandLine struct {
 	Call     callCommand     `cmd:"" help:"Run one tool and print its result."`
 	Demo     demoCommand     `cmd:"" help:"Delegate a prompt end to end: on the simulator, or on fal where FAL_KEY is set."`
 	Doctor   doctorCommand   `cmd:"" help:"Check the key, the network, folders, ledger and budget, and say how to mend what is wrong."`
-	Jobs     jobsCommand     `cmd:"" help:"List, show, cancel, export and reconcile the jobs of the ledger."`
+	Jobs     jobsCommand     `cmd:"" help:"List, show, watch, cancel, export and reconcile the jobs of the ledger."`
 	Usage    usageCommand    `cmd:"" help:"Print what the jobs took, by day, endpoint and host; or refresh the prices."`
 	Install  installCommand  `cmd:"" help:"Print the entry for a host's configuration and where it goes, or write it there."`
 	Simulate simulateCommand `cmd:"" help:"Serve a simulator of fal on a loopback address."`

@@ -17,6 +17,7 @@ type jobsCommand struct {
 	List      jobsListCommand      `cmd:"" help:"List jobs, newest first: a table on a terminal, else one JSON array of rows without their outputs."`
 	Show      jobsShowCommand      `cmd:"" help:"Print all facts of a job, and its output."`
 	Cancel    jobsCancelCommand    `cmd:"" help:"Ask fal to cancel a job, and say what came of it."`
+	Watch     jobsWatchCommand     `cmd:"" help:"Show running jobs live on a terminal, else a line for each change; or one job until it ends."`
 	Export    jobsExportCommand    `cmd:"" help:"Write all jobs to stdout, newest first, with their outputs."`
 	Reconcile jobsReconcileCommand `cmd:"" help:"Ask fal's history whether it took the submissions whose answer was lost. Submits nothing."`
 }

@@ -23,6 +23,11 @@ import (
 // left on disk. Where there is none it says so and runs empty instead: nothing is
 // made in order to list nothing.
 func (s *session) onLedger(empty func() error, run func(*house) error) error {
+	return s.onLedgerAs(s.opts.ledgerOnDisk, empty, run)
+}
+
+// onLedgerAs is onLedger with another way to open it.
+func (s *session) onLedgerAs(open func(zerolog.Logger) (jobs.Ledger, error), empty func() error, run func(*house) error) error {
 	why, err := s.opts.noLedger()
 	if err != nil {
 		return err
@@ -31,7 +36,7 @@ func (s *session) onLedger(empty func() error, run func(*house) error) error {
 		fmt.Fprintln(s.Err, why)
 		return empty()
 	}
-	h, err := s.buildOn(s.opts.ledgerOnDisk)
+	h, err := s.buildOn(open)
 	if err != nil {
 		return err
 	}
