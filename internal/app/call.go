@@ -10,7 +10,6 @@ import (
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/rs/zerolog"
 
 	"nemotron-mcp/tools"
 )
@@ -56,9 +55,7 @@ func (c *callCommand) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if s.opts.LogLevel == "" {
-		s.opts.LogLevel = zerolog.LevelWarnValue
-	}
+	s.opts.quiet()
 	s.opts.MaxCallsPerMinute = 0 // one call is all this process makes, whatever it takes to follow it
 	line := newProgressLine(s.Err)
 	defer line.close()

@@ -56,7 +56,7 @@ type Options struct {
 	MaxCallsPerMinute  often         `help:"Refuse tool calls that a caller makes more often; that many may come at once." placeholder:"N"`
 	MaxJobsInFlight    many          `help:"Refuse new jobs of a caller that has so many unfinished ones in this process." placeholder:"N"`
 	Price              jobs.Prices   `help:"USD per 1,000 tokens of an endpoint, instead of fal's published price." placeholder:"ENDPOINT=USD"`
-	LogLevel           string        `help:"debug, info, warn or error (default: info; of call: warn)." enum:"debug,info,warn,error,," default:"" placeholder:"debug|info|warn|error"`
+	LogLevel           string        `help:"debug, info, warn or error (default: info of a server, warn of other commands)." enum:"debug,info,warn,error,," default:"" placeholder:"debug|info|warn|error"`
 	LogFormat          string        `help:"${enum}; auto is console on a terminal and json elsewhere." enum:"auto,json,console" default:"auto"`
 }
 
@@ -262,6 +262,14 @@ func (o *Options) logger(secrets *redact.Redactor, stderr io.Writer) zerolog.Log
 		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""}
 	}
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
+}
+
+// quiet leaves out what is of interest in a server's log only, unless it was
+// asked for: a person at a shell reads the result.
+func (o *Options) quiet() {
+	if o.LogLevel == "" {
+		o.LogLevel = zerolog.LevelWarnValue
+	}
 }
 
 // isTerminal reports whether a stream is a person's terminal.

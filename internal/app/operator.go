@@ -36,6 +36,7 @@ func (s *session) onLedgerAs(open func(zerolog.Logger) (jobs.Ledger, error), emp
 		fmt.Fprintln(s.Err, why)
 		return empty()
 	}
+	s.opts.quiet()
 	h, err := s.buildOn(open)
 	if err != nil {
 		return err
