@@ -174,7 +174,7 @@ func (m *Server) declareState() {
 			}
 		}
 	})
-	m.gauge("calls_in_flight", "Tool calls that are not answered yet.", func(g *Gauges) func() int { return g.CallsInFlight })
+	m.gauge("calls_in_flight", "Requests in flight, over both protocols.", func(g *Gauges) func() int { return g.CallsInFlight })
 	m.gauge("sessions", "Open MCP sessions.", func(g *Gauges) func() int { return g.Sessions })
 	m.gauge("connections", "Open connections.", func(g *Gauges) func() int { return g.Connections })
 }

@@ -84,8 +84,9 @@ type HTTP struct {
 
 	// MaxBody is the longest message in bytes; default 16 MiB.
 	MaxBody int
-	// MaxInFlight is how many requests may be served at once, streams aside;
-	// default 2048.
+	// MaxInFlight is how many requests may be served at once, over both protocols,
+	// streams aside; default 2048. With tokens a caller has half of them at most,
+	// and half of the bytes.
 	MaxInFlight int
 	// MaxInFlightBytes is how large their bodies may be together; default 256 MiB.
 	MaxInFlightBytes int
@@ -124,8 +125,7 @@ type httpServer struct {
 	origins  map[string]bool
 	hosts    map[string]bool
 
-	inFlight    atomic.Int64
-	bytes       atomic.Int64
+	flight      *flight
 	connections atomic.Int64
 	headers     atomic.Int64 // bytes of those that are not whole yet
 	health      lastHealth
@@ -149,7 +149,7 @@ func (h *HTTP) Serve(ctx context.Context, listener net.Listener) error {
 	}
 	if s.Serving != nil {
 		s.Serving(State{
-			InFlight:    func() int { return int(s.inFlight.Load()) },
+			InFlight:    func() int { return s.flight.requests() },
 			Sessions:    func() int { return s.sessions.count() + s.events.count() },
 			Connections: func() int { return int(s.connections.Load()) },
 		})
@@ -206,6 +206,7 @@ func newHTTPServer(ctx context.Context, o HTTP) *httpServer {
 	s := &httpServer{
 		HTTP: o, sessions: newSessions(o.MaxSessions, o.SessionIdle), streams: newStreams(o.MaxSessions),
 		origins: set(o.AllowOrigins), hosts: set(o.AllowHosts),
+		flight: newFlight(load{o.MaxInFlight, o.MaxInFlightBytes}, o.Caller != nil),
 	}
 	s.events = newEventConns(s)
 	s.mcp = server.NewStreamableHTTPServer(o.Server,

@@ -291,8 +291,8 @@ func (s *httpServer) readMessage(w http.ResponseWriter, r *http.Request) (body [
 	if r.ContentLength > int64(s.MaxBody) {
 		return nil, nil, s.tooLarge()
 	}
-	held := int64(0)
-	free = func() { s.bytes.Add(-held) }
+	caller, held := callerOf(r.Context()), 0
+	free = func() { s.flight.leave(caller, load{bytes: held}) }
 	from := io.LimitReader(r.Body, int64(s.MaxBody)+1)
 	first := int64(4 << 10)
 	if r.ContentLength >= 0 {
@@ -303,12 +303,12 @@ func (s *httpServer) readMessage(w http.ResponseWriter, r *http.Request) (body [
 		if len(body) == cap(body) {
 			body = append(body, 0)[:len(body)]
 		}
-		if grown := int64(cap(body)) - held; grown > 0 {
-			held += grown
-			if s.bytes.Add(grown) > int64(s.MaxInFlightBytes) {
+		if grown := cap(body) - held; grown > 0 {
+			if !s.flight.enter(caller, load{bytes: grown}) {
 				free()
 				return nil, nil, busy()
 			}
+			held += grown
 		}
 		n, err := from.Read(body[len(body):cap(body)])
 		body = body[:len(body)+n]

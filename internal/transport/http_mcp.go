@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -192,17 +193,21 @@ func (s *httpServer) takeIn(w http.ResponseWriter, r *http.Request, e *envelope,
 		}
 		return leave
 	}
-	return s.take(w)
-}
-
-// take is takeIn for what is no stream.
-func (s *httpServer) take(w http.ResponseWriter) (leave func()) {
-	if s.inFlight.Add(1) > int64(s.MaxInFlight) {
-		s.inFlight.Add(-1)
+	caller := callerOf(r.Context())
+	if s.flight.enter(caller, load{requests: 1}) {
+		return func() { s.flight.leave(caller, load{requests: 1}) }
+	}
+	if e.method != string(mcp.MethodToolsCall) {
 		busy().write(w)
 		return nil
 	}
-	return func() { s.inFlight.Add(-1) }
+	var buf bytes.Buffer
+	if err := encodeLine(&buf, e.id.raw, "result", busyResult("too many requests are in flight at this server; wait until some have been answered, then call again")); err != nil {
+		s.Log.Error().Err(err).Msg("a refusal could not be encoded")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(buf.Bytes()) // the client may be gone
+	return nil
 }
 
 // listen serves the stream on which a session's client is told what no request of
@@ -227,7 +232,11 @@ func (s *httpServer) listen(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	p := s.newReply(w, r)
+	var alive sync.WaitGroup
+	alive.Go(func() { p.keepAlive(ctx, s.times.keepAlive) })
 	s.mcp.ServeHTTP(p, r.WithContext(ctx))
+	cancel(nil)
+	alive.Wait()
 	p.finish(ctx, true)
 }
 

@@ -93,11 +93,12 @@ func (s *httpServer) basicCaller(r *http.Request) (name string, ok bool) {
 }
 
 func (s *httpServer) servePage(w http.ResponseWriter, r *http.Request) {
-	leave := s.take(w)
-	if leave == nil {
+	caller := callerOf(r.Context())
+	if !s.flight.enter(caller, load{requests: 1}) {
+		busy().write(w)
 		return
 	}
-	defer leave()
+	defer s.flight.leave(caller, load{requests: 1})
 	s.Page.ServeHTTP(&patientWriter{w, http.NewResponseController(w), s.times.write}, r)
 }
 

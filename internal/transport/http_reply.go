@@ -121,6 +121,10 @@ func (p *reply) finish(ctx context.Context, answered bool) (delivered bool) {
 		p.header, p.status = http.Header{}, http.StatusAccepted
 		p.send()
 	default:
+		if p.body.Len() == 0 && p.status == http.StatusOK {
+			// Its context has ended, with the client or with the server.
+			p.status = http.StatusServiceUnavailable
+		}
 		p.header.Set("Content-Length", strconv.Itoa(p.body.Len()))
 		p.send()
 		p.err = p.write(p.body.Bytes())
@@ -161,6 +165,24 @@ func (p *reply) send() {
 	maps.Copy(p.w.Header(), p.header)
 	p.deadline()
 	p.w.WriteHeader(p.status)
+}
+
+// keepAlive lets proxies see that a stream is there, until ctx ends.
+func (p *reply) keepAlive(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			p.mu.Lock()
+			if p.native && p.write([]byte(": still here\n\n")) == nil {
+				p.flush()
+			}
+			p.mu.Unlock()
+		}
+	}
 }
 
 // event sends one message. p.mu is held.

@@ -91,13 +91,19 @@ func (c *callerSessions) Validate(id string) (isTerminated bool, err error) {
 	return false, nil
 }
 
-// Terminate implements server.SessionIdManager. Calls of the session go on:
-// each ends with its own request.
+// Terminate implements server.SessionIdManager. Calls of the session are
+// cancelled: no notification could do so any more.
 func (c *callerSessions) Terminate(id string) (isNotAllowed bool, err error) {
 	c.all.mu.Lock()
 	defer c.all.mu.Unlock()
-	if session := c.all.find(c.caller, id); session != nil {
-		c.all.remove(session)
+	session := c.all.find(c.caller, id)
+	if session == nil {
+		return false, nil
+	}
+	c.all.remove(session)
+	for key, call := range session.calls {
+		delete(session.calls, key)
+		call.cancel(ErrCancelledByHost)
 	}
 	return false, nil
 }

@@ -76,7 +76,7 @@ func (s *httpServer) serveSSE(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	id := rand.Text()
-	conn := newStdioConn(context.WithoutCancel(r.Context()), s.stdio(), out)
+	conn := newStdioConn(context.WithoutCancel(r.Context()), s.stdio(caller), out)
 	conn.session.remote = true
 	if err := s.Server.RegisterSession(conn.base, conn.session); err != nil {
 		(&refusal{http.StatusInternalServerError, "The session could not be made.", nil}).write(w)
@@ -105,11 +105,14 @@ func (s *httpServer) serveSSE(w http.ResponseWriter, r *http.Request) {
 	conn.end(DefaultGrace, pumped)
 }
 
-// stdio is how the loop serves a client.
-func (s *httpServer) stdio() Stdio {
+// stdio is how the loop serves a caller's client. Its calls are counted with all
+// others.
+func (s *httpServer) stdio(caller string) Stdio {
 	o := Stdio{
 		Server: s.Server, Log: s.Log, Mask: s.Mask,
 		MaxLine: s.MaxBody, MaxInFlight: s.MaxInFlight, MaxInFlightBytes: s.MaxInFlightBytes,
+		enter: func(size int) bool { return s.flight.enter(caller, load{1, size}) },
+		leave: func(size int) { s.flight.leave(caller, load{1, size}) },
 	}
 	return o.withDefaults()
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -16,6 +17,7 @@ import (
 func TestRootsOfAHostThatDoesNotRead(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		h := asking(t, rooted, true)
+		synctest.Wait() // the answer to initialize is being written, and all else behind it
 		from := time.Now()
 		h.call(t, "1")
 		// The host can't know this id yet.

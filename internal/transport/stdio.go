@@ -65,6 +65,11 @@ type Stdio struct {
 	Mask func([]byte) []byte
 
 	newDelivery func(context.Context) (context.Context, delivery) // tests watch it
+
+	// enter asks whether there is room beside other connections for a request of
+	// that many bytes, and leave gives it back; nil where there are no others.
+	enter func(size int) bool
+	leave func(size int)
 }
 
 // Serve reads messages from in and answers on out until in ends (nil), ctx ends
@@ -127,6 +132,9 @@ func (s *Stdio) withDefaults() Stdio {
 	}
 	if o.Mask == nil {
 		o.Mask = func(b []byte) []byte { return b }
+	}
+	if o.enter == nil {
+		o.enter, o.leave = func(int) bool { return true }, func(int) {}
 	}
 	if o.newDelivery == nil {
 		o.newDelivery = toolsDelivery

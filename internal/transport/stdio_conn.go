@@ -40,6 +40,8 @@ type stdioConn struct {
 	maxBytes int
 
 	newDelivery func(context.Context) (context.Context, delivery)
+	enter       func(size int) bool
+	leave       func(size int)
 	mask        func([]byte) []byte
 
 	base    context.Context // of every call
@@ -92,6 +94,9 @@ func newStdioConn(ctx context.Context, o Stdio, out io.Writer) *stdioConn {
 		workers:  pool,
 		maxCalls: o.MaxInFlight,
 		maxBytes: o.MaxInFlightBytes,
+
+		enter: o.enter,
+		leave: o.leave,
 
 		newDelivery: o.newDelivery,
 		mask:        o.Mask,
@@ -175,7 +180,7 @@ func (c *stdioConn) begin(e *envelope) (*stdioCall, *fault) {
 	case c.calls[e.id.key] != nil:
 		// Under its id the host would take this for the first one's answer.
 		return nil, invalid(nil, "the id is that of a request in flight")
-	case c.inFlight >= c.maxCalls || size > c.maxBytes-c.bytes:
+	case c.inFlight >= c.maxCalls || size > c.maxBytes-c.bytes || !c.enter(size):
 		return nil, nil
 	}
 	call := &stdioCall{

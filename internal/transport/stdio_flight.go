@@ -34,6 +34,7 @@ func (c *stdioConn) finish(call *stdioCall) {
 	c.forget(call)
 	c.inFlight--
 	c.bytes -= call.size
+	c.leave(call.size)
 	c.tellIdle()
 }
 
@@ -161,19 +162,25 @@ func (c *stdioConn) refuseBusy(e *envelope) {
 		c.refuse(&fault{id: e.id.raw, code: codeBusy, message: message})
 		return
 	}
-	var result mcp.CallToolResult
-	result.IsError = true
-	result.ResultType = mcp.ResultTypeComplete
-	result.Content = []mcp.Content{mcp.NewTextContent("RATE_LIMITED: " + message + ". Nothing was submitted.")}
-	result.Meta = mcp.NewMetaFromMap(map[string]any{
-		"nemotron/error": map[string]any{"code": "RATE_LIMITED", "retryable": true},
-	})
 	var buf bytes.Buffer
-	if err := encodeLine(&buf, e.id.raw, "result", &result); err != nil {
+	if err := encodeLine(&buf, e.id.raw, "result", busyResult(message)); err != nil {
 		c.log.Error().Err(err).Msg("a refusal could not be encoded")
 		return
 	}
 	c.enqueue(buf.Bytes())
+}
+
+// busyTime is when what was refused for a limit may be tried again, in seconds.
+const busyTime = 5
+
+// busyResult is the answer to a tool call beyond a limit, for the model.
+func busyResult(message string) *mcp.CallToolResult {
+	result := mcp.NewToolResultError("RATE_LIMITED: " + message + ". Nothing was submitted.")
+	result.ResultType = mcp.ResultTypeComplete
+	result.Meta = mcp.NewMetaFromMap(map[string]any{
+		"nemotron/error": map[string]any{"code": "RATE_LIMITED", "retryable": true, "retry_after_seconds": busyTime},
+	})
+	return result
 }
 
 // enqueue leaves a line to the pump, since the reader must not wait for a

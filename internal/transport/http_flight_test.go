@@ -1,0 +1,164 @@
+package transport
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFlightOfCallers: what one caller has in flight, over both protocols
+// together, is bounded, and leaves room for the others.
+func TestFlightOfCallers(t *testing.T) {
+	t.Parallel()
+	o := withTokens()
+	o.MaxInFlight = 6
+	state := make(chan State, 1)
+	o.Serving = func(s State) { state <- s }
+	w := serveWeb(t, o)
+	inFlight := (<-state).InFlight
+	alice, streams := w.visit(aliceToken), []*watcher{w.watch(aliceToken), w.watch(aliceToken)}
+	waiting := alice.later(t.Context(), call("1", "gate", `{}`))
+	for _, s := range streams {
+		s.send(initialize)
+		s.next()
+		s.send(call("1", "gate", `{}`))
+	}
+	w.wantBegun(3)
+	if n := inFlight(); n != 3 {
+		t.Errorf("%d in flight, want 3", n)
+	}
+	_, body := alice.post(t.Context(), call("2", "echo", `{}`))
+	streams[0].send(call("2", "echo", `{}`))
+	for way, answer := range map[string]string{"streamable HTTP": body, "SSE": streams[0].next().line} {
+		for _, want := range []string{`"isError":true`, "RATE_LIMITED", `"retry_after_seconds":5`, `"id":2`} {
+			if !strings.Contains(answer, want) {
+				t.Errorf("%s: one call more has no %s: %s", way, want, answer)
+			}
+		}
+	}
+	if res, _ := alice.post(t.Context(), ping("3")); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("one request more: %s", res.Status)
+	}
+	if res, body := w.visit(bobToken).post(t.Context(), call("1", "echo", `{"text":"hello"}`)); res.StatusCode != http.StatusOK || strings.Contains(body, "RATE_LIMITED") {
+		t.Errorf("another caller: %s %s", res.Status, body)
+	}
+	w.free()
+	receive(t, waiting)
+	for _, s := range streams {
+		s.next()
+	}
+	if _, body := alice.post(t.Context(), call("2", "echo", `{}`)); strings.Contains(body, "RATE_LIMITED") {
+		t.Errorf("after them: %s", body)
+	}
+	// Also what was read is given back: it would not fit twice.
+	if n := inFlight(); n != 0 {
+		t.Errorf("%d in flight at the end", n)
+	}
+}
+
+// TestBytesInFlightAreGivenBack: messages that do not fit together are served one
+// after the other.
+func TestBytesInFlightAreGivenBack(t *testing.T) {
+	t.Parallel()
+	w := serveWeb(t, HTTP{MaxInFlightBytes: 64 << 10})
+	v, s := w.visit(""), w.watch("")
+	s.send(initialize)
+	s.next()
+	long := `{"text":"` + strings.Repeat("x", 40<<10) + `"}`
+	for range 3 {
+		if res, body := v.post(t.Context(), call("1", "echo", long)); res.StatusCode != http.StatusOK || !strings.Contains(body, `"result"`) {
+			t.Fatalf("%s %.100s", res.Status, body)
+		}
+		s.send(call("1", "echo", `{"text":"`+strings.Repeat("x", 20<<10)+`"}`))
+		if m := s.next(); strings.Contains(m.line, "RATE_LIMITED") {
+			t.Fatalf("%.200s", m.line)
+		}
+	}
+	if res, _ := v.post(t.Context(), call("1", "echo", `{"text":"`+strings.Repeat("x", 70<<10)+`"}`)); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("more than all may have: %s", res.Status)
+	}
+}
+
+// TestEndOfASessionCancels: what nobody can cancel any more is cancelled.
+func TestEndOfASessionCancels(t *testing.T) {
+	t.Parallel()
+	w := serveWeb(t, HTTP{})
+	v := w.visit("")
+	answer := v.later(t.Context(), call("1", "gate", `{}`))
+	w.wantBegun(1)
+	if res, _ := w.ask(sent{method: http.MethodDelete, path: "/mcp", header: v.header()}); res.StatusCode != http.StatusOK {
+		t.Fatal(res.Status)
+	}
+	w.wantEnd(ErrCancelledByHost)
+	if got := receive(t, answer); strings.Contains(got, `"result"`) {
+		t.Errorf("it was answered: %s", got)
+	}
+}
+
+// TestHalfClosed: a client that has closed its side is told that it is not
+// served, and not nothing.
+func TestHalfClosed(t *testing.T) {
+	t.Parallel()
+	w := serveWeb(t, HTTP{})
+	v := w.visit("")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	body := call("1", "gate", `{}`)
+	if _, err := fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nMcp-Session-Id: %s\r\nContent-Length: %d\r\n\r\n%s", v.session, len(body), body); err != nil {
+		t.Fatal(err)
+	}
+	w.wantBegun(1)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	w.wantEnd(ErrDisconnected)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return // nothing at all is as good
+	}
+	answer, _ := io.ReadAll(res.Body)
+	if res.StatusCode == http.StatusOK && len(answer) == 0 {
+		t.Error("an empty answer")
+	}
+}
+
+// TestStreamsAreKeptAlive: on the stream of a session, too, something comes
+// before a proxy gives it up.
+func TestStreamsAreKeptAlive(t *testing.T) {
+	t.Parallel()
+	limits := defaultTimes()
+	limits.keepAlive = 5 * time.Millisecond
+	w := serveWeb(t, HTTP{times: limits})
+	v := w.visit("")
+	ctx, leave := context.WithTimeout(t.Context(), patience)
+	defer leave()
+	h := v.header()
+	h.Set("Accept", "text/event-stream")
+	res, err := w.do(sent{method: http.MethodGet, path: "/mcp", header: h, ctx: ctx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	r := bufio.NewReader(res.Body)
+	for range 3 {
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(line, ": ") {
+				break
+			}
+		}
+	}
+}
