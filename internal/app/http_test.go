@@ -383,6 +383,17 @@ func TestUnixSocket(t *testing.T) {
 	}
 	_ = p.ended()
 	startHTTP(t, sim, []string{"--http=unix:" + socket}).connect("")
+
+	// A socket of another kind is somebody's.
+	other := filepath.Join(dir, "o")
+	datagrams, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: other, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer datagrams.Close()
+	if _, log, err := command(t, []string{"FAL_KEY=" + testKey, "FAL_QUEUE_URL=" + sim.QueueURL()}, "serve", "--http=unix:"+other); err == nil || !strings.Contains(log, "may be in use") {
+		t.Errorf("in another's place: %v %s", err, log)
+	}
 }
 
 // TestFoldersOverHTTP: a project that the server's own environment names is not

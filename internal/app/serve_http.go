@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"nemotron-mcp/internal/metrics"
@@ -37,17 +39,19 @@ func (c *serveCommand) serveHTTP(s *session) error {
 	if err != nil {
 		return err
 	}
+	var tokens *transport.Tokens
+	if c.AuthTokens != "" {
+		if tokens, err = transport.OpenTokens(c.AuthTokens, h.log); err != nil {
+			return &configError{fmt.Sprintf("the tokens can't be used: %v", err), "Check --auth-tokens (NEMOTRON_MCP_AUTH_TOKENS)."}
+		}
+	}
 	server := transport.HTTP{
 		Server: h.server, Log: h.log, Mask: h.secrets.Bytes,
 		AllowHosts: c.AllowHost, AllowOrigins: c.AllowOrigin,
-		Health: h.ready, Draining: h.jobs.HandBack,
+		Health: func(ctx context.Context) error { return errors.Join(h.ready(ctx), tokens.Trouble()) }, Draining: h.jobs.HandBack,
 		Metrics: s.metrics, Page: c.page(s, h), Observe: s.metrics.HTTPRequest, Serving: func(state transport.State) { s.observeState(h, state) },
 	}
-	if c.AuthTokens != "" {
-		tokens, err := transport.OpenTokens(c.AuthTokens, h.log)
-		if err != nil {
-			return &configError{fmt.Sprintf("the tokens can't be used: %v", err), "Check --auth-tokens (NEMOTRON_MCP_AUTH_TOKENS)."}
-		}
+	if tokens != nil {
 		server.Caller = tokens.Caller
 	}
 	listener, err := listen(network, address)
@@ -103,22 +107,20 @@ func listen(network, address string) (net.Listener, error) {
 		if info.Mode()&os.ModeSocket == 0 {
 			return nil, errors.New("a file is there that is no socket")
 		}
-		if conn, err := net.DialTimeout("unix", address, time.Second); err == nil {
+		conn, err := net.DialTimeout("unix", address, time.Second)
+		if err == nil {
 			_ = conn.Close()
 			return nil, errors.New("another process listens there")
+		}
+		// Busy, of another kind, or not ours to connect to: it is somebody's.
+		if runtime.GOOS != "windows" && !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, fmt.Errorf("a socket is there that may be in use: %w", err)
 		}
 		if err := os.Remove(address); err != nil {
 			return nil, err
 		}
 	}
-	listener, err := net.Listen("unix", address)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(address, 0o600); err != nil {
-		return nil, errors.Join(err, listener.Close())
-	}
-	return listener, nil
+	return listenPrivate(address)
 }
 
 // notifySystemd tells the service manager how far the server is, where one wants

@@ -98,6 +98,21 @@ func (t *Tokens) Caller(token string) (name string, ok bool) {
 	return callers[found-1].name, true
 }
 
+// Trouble is why the file is not what the callers are judged by, in words that
+// tell nothing of it; nil where it is, or where there are no tokens.
+func (t *Tokens) Trouble() error {
+	if t == nil {
+		return nil
+	}
+	t.look()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.trouble != "" {
+		return errors.New("the tokens file can't be used, and the callers are those that it named before")
+	}
+	return nil
+}
+
 // look reads the file again where it has changed. Callers that come meanwhile
 // are judged by what was read before.
 func (t *Tokens) look() {

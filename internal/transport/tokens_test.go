@@ -284,6 +284,9 @@ func TestTokensAreReadAgain(t *testing.T) {
 				r.is(tc.want)
 			}
 			r.told(again, tc.again)
+			if told := r.all.Trouble() != nil; told != (tc.trouble > 0) {
+				t.Errorf("trouble is told: %v", told)
+			}
 			r.told(trouble, tc.trouble)
 			if tc.trouble == 0 {
 				return
