@@ -35,7 +35,9 @@ func jobTemplate() mcp.ResourceTemplate {
 	)
 }
 
-// readJob serves a job's output out of the ledger.
+// readJob serves a job's output out of the ledger. That is no delivery of it:
+// hosts prefetch and preview resources, and no transport can tell whether anyone
+// has looked at what it sent.
 func (s *service) readJob(f frame) server.ResourceTemplateHandlerFunc {
 	return func(ctx context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
 		return guard(ctx, f, string(mcp.MethodResourcesRead), func() ([]mcp.ResourceContents, error) {
@@ -50,19 +52,14 @@ func (s *service) readJob(f frame) server.ResourceTemplateHandlerFunc {
 			if err != nil {
 				return nil, err
 			}
-			contents, more := s.contents(job)
-			if job.Status.Finished() {
-				s.settle(ctx, job, more)
-			}
-			return contents, nil
+			return s.contents(job), nil
 		})
 	}
 }
 
-// contents are a job's answer and, where it is wanted, the reasoning before it;
-// more says that they do not hold all of the output. The rest of the job is in
-// _meta.
-func (s *service) contents(job jobs.Job) (all []mcp.ResourceContents, more bool) {
+// contents are a job's answer and, where it is wanted, the reasoning before it.
+// The rest of the job is in _meta.
+func (s *service) contents(job jobs.Job) []mcp.ResourceContents {
 	whole := s.secrets.String(job.Output)
 	trace, answer := "", whole
 	if job.Thinking {
@@ -72,7 +69,6 @@ func (s *service) contents(job jobs.Job) (all []mcp.ResourceContents, more bool)
 	shown := newJob(job, 0)
 	text, next := pagesOf(answer)
 	if next > 0 {
-		more = true
 		shown.Note = fmt.Sprintf("Cut at %d of %d bytes: call queue_status with this request_id and offset %d for the rest.", next, len(answer), next)
 		text += "\n\n[" + shown.Note + "]"
 	}
@@ -83,18 +79,17 @@ func (s *service) contents(job jobs.Job) (all []mcp.ResourceContents, more bool)
 		text = described.text()
 	}
 	uri := jobsPrefix + job.RequestID
-	all = []mcp.ResourceContents{mcp.TextResourceContents{
+	all := []mcp.ResourceContents{mcp.TextResourceContents{
 		URI: uri, MIMEType: jobMIME, Text: s.secrets.String(text), Meta: map[string]any{"nemotron/job": s.masked(shown)},
 	}}
 	if trace == "" || job.HideReasoning {
-		return all, more
+		return all
 	}
 	text, next = pagesOf(trace)
 	if next > 0 {
-		more = true
 		text += fmt.Sprintf("\n\n[Cut at %d of %d bytes.]", next, len(trace))
 	}
-	return append(all, mcp.TextResourceContents{URI: uri + "#reasoning", MIMEType: jobMIME, Text: text}), more
+	return append(all, mcp.TextResourceContents{URI: uri + "#reasoning", MIMEType: jobMIME, Text: text})
 }
 
 // masked hides secrets in what a job says besides its output.

@@ -8,28 +8,21 @@ import (
 )
 
 // Read returns a job of the caller's as this process or the ledger has it. fal is
-// not asked, and nothing is waited for: an unfinished job is returned as it stands.
-//
-// Until Settle is called with it, a finished job counts as waited for; Settle is
-// not to be called with an unfinished one.
+// not asked, nothing is waited for, and nothing counts as delivered: an unfinished
+// job is returned as it stands.
 func (m *Manager) Read(ctx context.Context, caller, requestID string) (Job, error) {
 	if !falclient.ValidRequestID(requestID) {
 		return Job{}, notFound(requestID)
 	}
+	if !m.enter() {
+		return Job{}, shuttingDown()
+	}
+	defer m.entering.Done()
 	job, err := m.row(ctx, caller, requestID)
 	if errors.Is(err, ErrNoJob) {
 		return Job{}, notFound(requestID)
 	}
-	if err != nil || !job.Status.Finished() {
-		return job, err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return Job{}, shuttingDown()
-	}
-	m.join(job)
-	return job, nil
+	return job, err
 }
 
 // Finished returns the caller's finished jobs from the newest to the oldest,

@@ -78,7 +78,7 @@ type Stdio struct {
 // closes neither stream.
 //
 // The context of each call carries the values of ctx, the session and, for
-// tools/call and resources/read, a tools.Delivery that is told in the end whether the handler's
+// tools/call, a tools.Delivery that is told in the end whether the handler's
 // answer was written in full.
 func (s *Stdio) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	o := s.withDefaults()

@@ -60,8 +60,8 @@ type stdioConn struct {
 	waiting  []chan struct{}      // closed when nothing is in flight
 }
 
-// delivery is what the context of a tool's call, and of the reading of a
-// resource, carries: tools.Delivery. One of its methods is called, once, when the call is over.
+// delivery is what the context of a tool's call carries: tools.Delivery. One of
+// its methods is called, once, when the call is over.
 type delivery interface {
 	Delivered()
 	Dropped()
@@ -212,7 +212,7 @@ func (c *stdioConn) serve(call *stdioCall) {
 	if c.isCancelled(call) {
 		return
 	}
-	if call.method != string(mcp.MethodToolsCall) && call.method != string(mcp.MethodResourcesRead) {
+	if call.method != string(mcp.MethodToolsCall) {
 		c.respond(call.ctx, call)
 		return
 	}
