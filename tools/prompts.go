@@ -151,15 +151,47 @@ func blank(text string) bool { return strings.TrimSpace(text) == "" }
 // looked at: the tool says so.
 func splitFiles(list string) ([]string, error) {
 	var all []string
-	for name := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ',' || r == '\n' || r == '\r' }) {
-		if name = strings.TrimSpace(name); name != "" {
-			all = append(all, name)
-		}
-		if len(all) > maxPromptFiles {
-			return nil, invalidParams("files: names more than %d files; use a glob such as src/**/*.go", maxPromptFiles)
+	for line := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == '\n' || r == '\r' }) {
+		for _, name := range splitLine(line) {
+			if name = strings.TrimSpace(name); name != "" {
+				all = append(all, name)
+			}
+			if len(all) > maxPromptFiles {
+				return nil, invalidParams("files: names more than %d files; use a glob such as src/**/*.go", maxPromptFiles)
+			}
 		}
 	}
 	return all, nil
+}
+
+// splitLine takes a line apart at its commas, except those of a glob's {a,b}. A
+// brace that is not closed is one of a name.
+func splitLine(line string) []string {
+	var open, commas []int
+	for i := range len(line) {
+		switch line[i] {
+		case '{':
+			open = append(open, i)
+		case ',':
+			commas = append(commas, i)
+		case '}':
+			if len(open) == 0 {
+				continue
+			}
+			from := open[len(open)-1]
+			open = open[:len(open)-1]
+			for len(commas) > 0 && commas[len(commas)-1] > from {
+				commas = commas[:len(commas)-1]
+			}
+		}
+	}
+	var all []string
+	from := 0
+	for _, comma := range commas {
+		all = append(all, line[from:comma])
+		from = comma + 1
+	}
+	return append(all, line[from:])
 }
 
 // Prompts lists the prompts as a host sees them.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,6 +135,33 @@ func TestPromptsMakeValidCalls(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestSplitFiles(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		list string
+		want []string
+	}{
+		"nothing":                 {" \r\n,, ", nil},
+		"names":                   {"a.go, b c.md,\nd\r\ne", []string{"a.go", "b c.md", "d", "e"}},
+		"a brace glob":            {"src/*.{ts,js}", []string{"src/*.{ts,js}"}},
+		"among others":            {"a.md,src/*.{ts,js}, {b,c}/d.{e,f},g", []string{"a.md", "src/*.{ts,js}", "{b,c}/d.{e,f}", "g"}},
+		"braces in braces":        {"{a,b{c,d},e},f", []string{"{a,b{c,d},e}", "f"}},
+		"a brace that stays open": {"a{b,c", []string{"a{b", "c"}},
+		"around one that closes":  {"a{b,c{d,e},f", []string{"a{b", "c{d,e}", "f"}},
+		"a brace that only ends":  {"a},b{c,d}", []string{"a}", "b{c,d}"}},
+		"one on each line":        {"a{b,c\nd,e}f", []string{"a{b", "c", "d", "e}f"}},
+		"no comma in it":          {"{a},{},b", []string{"{a}", "{}", "b"}},
+	} {
+		got, err := splitFiles(tt.list)
+		if err != nil || !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, tt.want)
+		}
+	}
+	if got, err := splitFiles("{" + strings.Repeat("a,", 2*maxPromptFiles) + "}"); err != nil || len(got) != 1 {
+		t.Errorf("a glob of many: %d, %v", len(got), err)
 	}
 }
 
