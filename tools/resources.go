@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"nemotron-mcp/falclient"
 	"nemotron-mcp/internal/jobs"
 )
 
@@ -20,7 +22,6 @@ const (
 	jobsTemplate  = jobsPrefix + "{request_id}"
 	jobMIME       = "text/markdown"
 	resourcesPage = 50
-	maxURI        = 512 // bytes; a request_id takes at most 128
 	// maxResource is how much of an answer, and of a trace, one read holds: hosts
 	// drop messages of more than 10 MiB, and JSON can write a byte as six.
 	maxResource = 16 * jobs.PageSize
@@ -126,11 +127,11 @@ func noResource(ctx context.Context, uri string) error {
 		shorten(uri, 2*maxEchoed), jobsTemplate)}
 }
 
-// refuseUnknownResource words what mcp-go would answer with the whole URI.
+// refuseUnknownResource words what mcp-go would answer with the whole URI, as it
+// came. What passes is matched by the template, and is in readJob's hands.
 func refuseUnknownResource(f frame) server.OnBeforeReadResourceFunc {
 	return func(ctx context.Context, _ any, req *mcp.ReadResourceRequest) {
-		id, ours := strings.CutPrefix(req.Params.URI, jobsPrefix)
-		if ours && id != "" && len(req.Params.URI) <= maxURI && !strings.ContainsAny(id, "/?#") {
+		if id, ours := strings.CutPrefix(req.Params.URI, jobsPrefix); ours && falclient.ValidRequestID(id) {
 			return
 		}
 		_, _ = guard(ctx, f, string(mcp.MethodResourcesRead), func() (any, error) { return nil, noResource(ctx, req.Params.URI) })
@@ -191,7 +192,7 @@ func (s *service) jobResources(ctx context.Context, cursor mcp.Cursor) (*mcp.Lis
 
 // jobResource is a job as a host lists it.
 func (s *service) jobResource(job jobs.Job) mcp.Resource {
-	title := strings.Join(strings.Fields(s.secrets.String(job.Preview)), " ")
+	title := s.secrets.String(plainLine(job.Preview))
 	if title == "" {
 		title = "Job of " + job.Created.UTC().Format(time.RFC3339)
 	}
@@ -207,4 +208,20 @@ func (s *service) jobResource(job jobs.Job) mcp.Resource {
 	return mcp.NewResource(jobsPrefix+job.RequestID, job.RequestID,
 		mcp.WithResourceTitle(title), mcp.WithResourceDescription(told), mcp.WithMIMEType(jobMIME),
 		mcp.WithLastModified(job.Ended.UTC().Format(time.RFC3339)))
+}
+
+// plainLine is text as one line for a list that a host shows: without the
+// characters that control a terminal, change the direction of what stands around
+// them, or hide.
+func plainLine(text string) string {
+	seen := strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case !unicode.IsPrint(r) || unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
+			return -1
+		}
+		return r
+	}, text)
+	return strings.Join(strings.Fields(seen), " ")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -185,6 +186,41 @@ func TestResourcesAreTheCallersOwn(t *testing.T) {
 	})
 }
 
+// TestTitlesArePlain: a prompt can't control the list that shows it, nor hide a
+// secret from the mask.
+func TestTitlesArePlain(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ prompt, want string }{
+		"a terminal's controls": {"\x1b[31mred\x07\u009b0m", "[31mred0m"},
+		"changes of direction":  {"a\u202egnp.exe\u202c \u2066b\u2069\u200f", "agnp.exe b"},
+		"what hides":            {"a\u200b\u00ad\ufeff\u3164\U000e0041\U000e0100b", "ab"},
+		"line ends":             {"one\r\n\ttwo\u2028three\u00a0four", "one two three four"},
+		"accents and emoji":     {"Zürich 語 é 🎉", "Zürich 語 é 🎉"},
+		"a secret in disguise":  {keySecret[:3] + "\u200b" + keySecret[3:], redact.Mask},
+		"nothing that is seen":  {"\u200b\x1b", "Job of "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, rigOptions{script: falsim.Script{Output: "Yes."}}, func(t *testing.T, r *rig) {
+				args, err := json.Marshal(map[string]string{"prompt": tt.prompt})
+				must(t, err)
+				r.generateAs("", string(args))
+				list := r.resources("", "")
+				if len(list.Resources) != 1 {
+					t.Fatalf("%+v", list)
+				}
+				title := list.Resources[0].Title
+				if strings.HasPrefix(tt.want, "Job of") {
+					title = title[:min(len(title), len(tt.want))]
+				}
+				if title != tt.want {
+					t.Errorf("%q, not %q", title, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestManyResources(t *testing.T) {
 	t.Parallel()
 	const finished = 120
@@ -271,6 +307,9 @@ func TestResourcesThatFail(t *testing.T) {
 		"an unknown id":     {nil, "resources/read", map[string]any{"uri": jobsPrefix + unknownID}, mcp.RESOURCE_NOT_FOUND, unknownID},
 		"no id":             {nil, "resources/read", map[string]any{"uri": jobsPrefix}, mcp.RESOURCE_NOT_FOUND, "not found"},
 		"an encoded path":   {nil, "resources/read", map[string]any{"uri": jobsPrefix + "..%2f..%2fetc"}, mcp.RESOURCE_NOT_FOUND, "not found"},
+		"a hostile id":      {nil, "resources/read", map[string]any{"uri": jobsPrefix + "\x1b[31m\u202eabc\x00\u200b"}, mcp.RESOURCE_NOT_FOUND, `Resource not found: "nemotron://jobs/\x1b[31m\u202eabc\x00\u200b".`},
+		"a query":           {nil, "resources/read", map[string]any{"uri": jobsPrefix + unknownID + "?a=b"}, mcp.RESOURCE_NOT_FOUND, "Resource not found"},
+		"an id too long":    {nil, "resources/read", map[string]any{"uri": jobsPrefix + strings.Repeat("a", 129)}, mcp.RESOURCE_NOT_FOUND, "Resource not found"},
 		"another scheme":    {nil, "resources/read", map[string]any{"uri": "file:///etc/passwd"}, mcp.RESOURCE_NOT_FOUND, "not found"},
 		"a long one":        {nil, "resources/read", map[string]any{"uri": jobsPrefix + strings.Repeat("a", 1<<20)}, mcp.RESOURCE_NOT_FOUND, "not found"},
 		"a secret":          {nil, "resources/read", map[string]any{"uri": jobsPrefix + keySecret}, mcp.RESOURCE_NOT_FOUND, redact.Mask},
@@ -289,6 +328,9 @@ func TestResourcesThatFail(t *testing.T) {
 					t.Errorf("%d, not %d: %.600s", a.code, tt.code, a.text)
 				}
 				wantIn(t, a.text, tt.want)
+				if strings.ContainsFunc(a.text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+					t.Errorf("raw characters are told: %q", a.text)
+				}
 				if strings.Contains(name, "panic") {
 					wantIn(t, r.log.String(), "a handler panicked")
 				}
