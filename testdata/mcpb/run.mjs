@@ -87,6 +87,20 @@ const checks = {
     await client.close();
   },
 
+  "its prompts are the server's, whatever their arguments hold": async () => {
+    const { prompts, prompts_generated } = bundle.manifest;
+    assert.deepEqual([prompts, prompts_generated], [undefined, true]);
+    const { FAL_KEY: fal_key, ...env } = r.environment(sim);
+    const { client } = await start(bundle, { fal_key }, env);
+    const listed = await client.listPrompts();
+    assert.ok(listed.prompts.some(({ name }) => name === "delegate"), JSON.stringify(listed));
+    const task = 'Say "hello" and \\ "bye"';
+    const { messages } = await client.getPrompt({ name: "delegate", arguments: { task } });
+    const [, call] = /```json\n(.*)\n```/.exec(messages[0].content.text);
+    assert.deepEqual(JSON.parse(call), { prompt: task });
+    await client.close();
+  },
+
   "what is left out has its default": async () => {
     const { FAL_KEY: fal_key, ...env } = r.environment(sim);
     const { client, config } = await start(bundle, { fal_key }, env);
