@@ -121,13 +121,12 @@ const sendSize = 64 << 10
 // serveOutput serves GET /api/jobs/{id}/output: all that the model has written, to
 // be kept in a file and not to be shown by a browser.
 func (h *Handler) serveOutput(w http.ResponseWriter, r *http.Request, id string) {
-	select {
-	case h.sending <- struct{}{}:
-		defer func() { <-h.sending }()
-	default:
-		h.fail(w, errBusy)
+	end, refused := h.sending.begin(callerOf(r))
+	if refused != nil {
+		h.fail(w, refused)
 		return
 	}
+	defer end()
 	leave, err := h.read(r.Context())
 	if err != nil {
 		return // the client is gone

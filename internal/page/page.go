@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -46,22 +47,25 @@ const (
 	// maxReading is how many requests may read the ledger at once: an answer can
 	// have 32 MiB. One more waits.
 	maxReading = 8
-	// maxSending is how many whole answers may be on their way at once, and
-	// sendTime how long one may be. One more is refused.
-	maxSending = 8
-	sendTime   = 10 * time.Minute
+	// maxSending is how many whole answers may be on their way at once, sendingEach
+	// how many of them to one caller, and sendTime how long one may be. One more is
+	// refused.
+	maxSending  = 8
+	sendingEach = 2
+	sendTime    = 10 * time.Minute
 )
 
 // Handler serves the page at / and what it asks for below /api/. It is safe for
 // concurrent use.
 type Handler struct {
 	Config
-	reading, sending chan struct{} // a place for each
+	reading chan struct{} // a place for each
+	sending downloads
 }
 
 // New makes a handler. It reads nothing.
 func New(c Config) *Handler {
-	return &Handler{Config: c, reading: make(chan struct{}, maxReading), sending: make(chan struct{}, maxSending)}
+	return &Handler{Config: c, reading: make(chan struct{}, maxReading)}
 }
 
 // ServeHTTP implements http.Handler, for GET and HEAD.
@@ -115,6 +119,7 @@ func invalid(message string) error { return &refusal{http.StatusBadRequest, mess
 var (
 	errNothing = &refusal{http.StatusNotFound, "There is nothing here."}
 	errBusy    = &refusal{http.StatusServiceUnavailable, "Many answers are being downloaded; try again in a minute."}
+	errTooMany = &refusal{http.StatusTooManyRequests, fmt.Sprintf("You are downloading %d answers; try again when one has ended.", sendingEach)}
 	errNoJob   = &refusal{http.StatusNotFound, "No job of yours has this id. Jobs are kept for 30 days."}
 )
 
