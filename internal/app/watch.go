@@ -45,19 +45,17 @@ func (c *jobsWatchCommand) Run(s *session) error {
 	})
 }
 
-// watchedLedger opens the ledger. Without a key this process could follow
-// nothing at fal, and is here to stay: it leaves the jobs of dead processes to
-// one that can.
+// watchedLedger opens the ledger. Without a key the jobs of dead processes are
+// left to one that has one.
 func (s *session) watchedLedger(log zerolog.Logger) (jobs.Ledger, error) {
 	ledger, err := s.opts.ledgerOnDisk(log)
 	if err != nil {
 		return nil, err
 	}
-	if key, err := s.opts.key(); err == nil && key != "" && usableKey(key) {
-		return ledger, nil
+	if key, err := s.opts.key(); err != nil || key == "" || !usableKey(key) {
+		log.Warn().Msg("no usable fal key is configured: a job that no server follows any more stays as it was last seen")
 	}
-	log.Warn().Msg("no usable fal key is configured: a job that no server follows any more stays as it was last seen")
-	return struct{ jobs.Ledger }{ledger}, nil // not jobs.Shared
+	return ledger, nil
 }
 
 // watchView is where the news go.

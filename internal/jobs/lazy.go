@@ -144,6 +144,31 @@ func (z *Lazy) TakeOver(ctx context.Context) (taken []Job, lost bool, err error)
 	return nil, false, nil
 }
 
+// Renew implements Shared.
+func (z *Lazy) Renew(ctx context.Context) (lost bool, err error) {
+	l, err := z.get()
+	if err != nil {
+		return false, err
+	}
+	if shared, ok := l.(Shared); ok {
+		return shared.Renew(ctx)
+	}
+	return false, nil
+}
+
+// Watched implements Shared; one that nobody shares is watched by no other.
+func (z *Lazy) Watched(ctx context.Context, id string) (job Job, watched bool, err error) {
+	l, err := z.get()
+	if err != nil {
+		return Job{}, false, err
+	}
+	if shared, ok := l.(Shared); ok {
+		return shared.Watched(ctx, id)
+	}
+	job, _, err = l.Claim(ctx, id)
+	return job, false, err
+}
+
 // Prune implements Shared.
 func (z *Lazy) Prune(ctx context.Context, before time.Time) error {
 	l, err := z.get()

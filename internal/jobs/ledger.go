@@ -101,7 +101,7 @@ type UsageRow struct {
 }
 
 // Shared is a ledger that other processes use too. A row belongs to the process
-// that watches its job, by a lease that TakeOver renews.
+// that watches its job, by a lease that TakeOver and Renew renew.
 type Shared interface {
 	Ledger
 	// TakeOver renews this process's lease and makes the unfinished rows of dead
@@ -109,6 +109,12 @@ type Shared interface {
 	// off becomes UNKNOWN and is not among them. lost says that the lease had run
 	// out before, so that other processes may have taken rows of this one's.
 	TakeOver(ctx context.Context) (taken []Job, lost bool, err error)
+	// Renew renews this process's lease and takes nothing over: for a process that
+	// can't watch jobs. lost is as TakeOver's.
+	Renew(ctx context.Context) (lost bool, err error)
+	// Watched returns a row and says whether a living process watches its job. It
+	// is Claim for a process that can't.
+	Watched(ctx context.Context, id string) (job Job, watched bool, err error)
 	// Prune deletes finished rows that were created before then, and uploads that
 	// have expired.
 	Prune(ctx context.Context, before time.Time) error

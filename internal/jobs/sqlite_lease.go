@@ -9,10 +9,7 @@ import (
 
 // TakeOver implements Shared.
 func (s *SQLite) TakeOver(ctx context.Context) (taken []Job, lost bool, err error) {
-	if lost, err = s.renew(); err != nil {
-		return nil, lost, err
-	}
-	if err := errors.Join(s.buryDead(), s.tidy()); err != nil {
+	if lost, err = s.Renew(ctx); err != nil {
 		return nil, lost, err
 	}
 	rows, err := s.rows(`SELECT ` + rowColumns + ` FROM jobs WHERE finished = 0 AND owner NOT IN (SELECT id FROM processes)`)
@@ -29,6 +26,14 @@ func (s *SQLite) TakeOver(ctx context.Context) (taken []Job, lost bool, err erro
 		}
 	}
 	return taken, lost, nil
+}
+
+// Renew implements Shared.
+func (s *SQLite) Renew(context.Context) (lost bool, err error) {
+	if lost, err = s.renew(); err != nil {
+		return lost, err
+	}
+	return lost, errors.Join(s.buryDead(), s.tidy())
 }
 
 // renew reports lost where this process had been taken for dead.
@@ -111,15 +116,8 @@ func (s *SQLite) Claim(_ context.Context, id string) (Job, bool, error) {
 		if row.job.Status.Finished() || row.owner == s.me.id {
 			return row.job, true, nil
 		}
-		var living int
-		err = s.read(func() error {
-			return s.queryRow(`SELECT count(*) FROM processes WHERE id = ?`, row.owner).Scan(&living)
-		})
-		if err != nil {
-			return Job{}, false, err
-		}
-		if living > 0 {
-			return row.job, false, nil
+		if lives, err := s.lives(row.owner); lives || err != nil {
+			return row.job, false, err
 		}
 		next := &storedRow{job: row.job, owner: s.me.id}
 		if row.job.Status == Submitting {
@@ -130,6 +128,25 @@ func (s *SQLite) Claim(_ context.Context, id string) (Job, bool, error) {
 		}
 	}
 	return Job{}, false, fmt.Errorf("row %s is changed by others all the time", id)
+}
+
+// Watched implements Shared.
+func (s *SQLite) Watched(_ context.Context, id string) (Job, bool, error) {
+	row, err := s.load(`id = ?`, id)
+	if err != nil {
+		return Job{}, false, err
+	}
+	lives, err := s.lives(row.owner)
+	return row.job, lives, err
+}
+
+// lives reports whether a process that watches jobs is not known to be dead.
+func (s *SQLite) lives(process string) (lives bool, err error) {
+	var n int
+	err = s.read(func() error {
+		return s.queryRow(`SELECT count(*) FROM processes WHERE id = ?`, process).Scan(&n)
+	})
+	return n > 0, err
 }
 
 // cutOff ends a job whose submission was under way when its process died.

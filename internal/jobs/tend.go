@@ -17,7 +17,7 @@ const (
 )
 
 // Collect takes over what dead processes have left unfinished, and goes on to
-// do so until Close. The first use of the Manager does the same; it is for a
+// do so until Close; not without a key. The first use of the Manager does the same; it is for a
 // process in which none may come, and returns when the first round is done.
 func (m *Manager) Collect() {
 	if !m.isClosed() {
@@ -61,9 +61,18 @@ func (m *Manager) keepTending(shared Shared) {
 	}
 }
 
-// round renews the lease and takes over what dead processes have left.
+// round renews the lease and takes over what dead processes have left. Without a
+// key this process could follow nothing at fal, and would keep the jobs from one
+// that can: it leaves them.
 func (m *Manager) round(shared Shared) {
-	taken, lost, err := shared.TakeOver(m.ending)
+	var taken []Job
+	var lost bool
+	var err error
+	if m.opts.KnowsKey {
+		taken, lost, err = shared.TakeOver(m.ending)
+	} else {
+		lost, err = shared.Renew(m.ending)
+	}
 	if err != nil && err.Error() != m.trouble {
 		m.opts.Log.Warn().Err(err).Msg("the ledger could not be looked through for jobs to take over")
 	}
@@ -104,7 +113,7 @@ func (m *Manager) resume(l *live) {
 // job was watched at fal.
 func (m *Manager) attend(l *live) (watched bool) {
 	for !l.letGo() {
-		row, mine, err := m.ledger.Claim(context.Background(), l.id)
+		row, mine, err := m.claim(l)
 		switch {
 		case errors.Is(err, ErrNoJob):
 			mine = true // it could not be written; this process knows it
@@ -137,6 +146,24 @@ func (m *Manager) attend(l *live) (watched bool) {
 		}
 	}
 	return watched
+}
+
+// claim makes this process the one to watch a job, where no living one is. Without
+// a key it only tells who waits that nobody watches.
+func (m *Manager) claim(l *live) (row Job, mine bool, err error) {
+	shared, ok := m.ledger.(Shared)
+	if m.opts.KnowsKey || !ok {
+		return m.ledger.Claim(context.Background(), l.id)
+	}
+	row, watched, err := shared.Watched(context.Background(), l.id)
+	switch {
+	case err != nil:
+	case watched || row.Status.Finished():
+		l.refuse(nil)
+	default:
+		l.refuse(NoKey())
+	}
+	return row, false, err
 }
 
 func (m *Manager) waitedFor(l *live) bool {
