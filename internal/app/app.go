@@ -44,7 +44,7 @@ type commandLine struct {
 	Man         manCommand         `cmd:"" hidden:"" help:"Print the manual page."`
 	Reference   referenceCommand   `cmd:"" hidden:"" help:"Print a part of the documentation as Markdown."`
 
-	Options
+	Options `group:"Settings of every command:"`
 }
 
 // serveLine is the part of it that a host uses.
@@ -130,7 +130,7 @@ func newParser(grammar any, streams Streams) (*kong.Kong, error) {
 		kong.Description("An MCP server that delegates work to NVIDIA Nemotron 3 Nano Omni on fal.ai."),
 		kong.Writers(streams.Out, streams.Err),
 		kong.DefaultEnvars(envPrefix),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
 		kong.Vars{"server_name": defaultName, "queue_url": defaultQueueURL, "platform_url": falclient.DefaultPlatformURL, "rest_url": falclient.DefaultRESTURL},
 	)
 }
