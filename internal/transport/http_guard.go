@@ -333,61 +333,6 @@ func busy() *refusal {
 	return &refusal{http.StatusServiceUnavailable, "Too many requests are in flight; try again in a few seconds.", http.Header{"Retry-After": {"5"}}}
 }
 
-// account writes the line in the log, without session, token or query. What the
-// page asks for every few seconds is below the level that is logged.
-func (s *httpServer) account(w *statusWriter, r *http.Request, path, caller string, took time.Duration) {
-	line := s.Log.Info()
-	if (path == pathJobs || path == pathUsage) && w.status() == http.StatusOK {
-		line = s.Log.Debug()
-	}
-	line.Str("method", r.Method).Str("path", path).Int("status", w.status()).Int64("bytes", w.bytes).
-		Str("caller", caller).Float64("total_seconds", took.Seconds()).Msg("request")
-	if s.Observe != nil {
-		if w.Header().Get("Content-Type") == "text/event-stream" && r.Method == http.MethodGet {
-			took = -1
-		}
-		s.Observe(path, r.Method, w.status(), took)
-	}
-}
-
-// statusWriter notes what is answered.
-type statusWriter struct {
-	http.ResponseWriter
-	body  *watchedBody
-	code  int
-	bytes int64
-}
-
-func (w *statusWriter) status() int {
-	if w.code == 0 {
-		return http.StatusOK
-	}
-	return w.code
-}
-
-func (w *statusWriter) WriteHeader(code int) {
-	if w.code == 0 {
-		w.code = code
-		if !w.body.ended.Load() {
-			// net/http would wait for the rest of the body before it answers.
-			w.Header().Set("Connection", "close")
-		}
-	}
-	w.ResponseWriter.WriteHeader(code)
-}
-
-func (w *statusWriter) Write(p []byte) (int, error) {
-	if w.code == 0 {
-		w.WriteHeader(http.StatusOK)
-	}
-	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap is for http.ResponseController.
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
 func set(list []string) map[string]bool {
 	all := make(map[string]bool, len(list))
 	for _, item := range list {
