@@ -38,10 +38,9 @@ func Read(path string) (*File, error) {
 			if err != nil {
 				return nil, err
 			}
-			if !filepath.IsAbs(target) {
-				target = filepath.Join(filepath.Dir(f.Path), target)
+			if f.Path, err = follow(f.Path, target); err != nil {
+				return nil, err
 			}
-			f.Path = target
 			continue
 		}
 		if !info.Mode().IsRegular() {
@@ -52,6 +51,24 @@ func Read(path string) (*File, error) {
 		return f, err
 	}
 	return nil, fmt.Errorf("%s: too many symbolic links", path)
+}
+
+// follow is the path of what a link refers to. A .. in the target is meant from
+// where folders really are, which may be behind links, too.
+func follow(link, target string) (string, error) {
+	if !filepath.IsAbs(target) {
+		dir, err := filepath.EvalSymlinks(filepath.Dir(link))
+		if err != nil {
+			return "", err
+		}
+		target = dir + string(filepath.Separator) + target
+	}
+	dir, base := filepath.Split(target) // not Dir, which would leave out a folder before ..
+	dir, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return filepath.Clean(target), nil
+	}
+	return filepath.Join(dir, base), err
 }
 
 func readAll(path string) ([]byte, error) {

@@ -35,8 +35,8 @@ func wantFile(t *testing.T, path, text string, mode os.FileMode) {
 	if err != nil || string(got) != text {
 		t.Errorf("%s holds %q (%v), want %q", path, got, err, text)
 	}
-	if info, err := os.Stat(path); runtime.GOOS != "windows" && (err != nil || info.Mode().Perm() != mode) {
-		t.Errorf("%s has mode %v (%v), want %v", path, info.Mode(), err, mode)
+	if info, err := os.Stat(path); runtime.GOOS != "windows" && err == nil && info.Mode().Perm() != mode {
+		t.Errorf("%s has mode %v, want %v", path, info.Mode(), mode)
 	}
 }
 
@@ -74,6 +74,49 @@ func TestWriteBehindLinks(t *testing.T) {
 	wantFile(t, backup, "old", 0o640)
 	if left, _ := filepath.Glob(filepath.Join(dir, ".nemotron*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestWriteBehindLinkedFolders: a relative link is followed from where its folder
+// really is.
+func TestWriteBehindLinkedFolders(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, target string // of df/cursor/mcp.json
+		exists       bool
+		want         string
+	}{
+		{"a file", "../shared/mcp.json", true, "df/shared/mcp.json"},
+		{"no file yet", "../shared/mcp.json", false, "df/shared/mcp.json"},
+		{"no folder yet", "../new/mcp.json", false, "df/new/mcp.json"},
+		{"a link in the middle of the target", "away/../shared/mcp.json", true, "far/shared/mcp.json"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			home := t.TempDir()
+			at := func(path string) string { return filepath.Join(home, filepath.FromSlash(path)) }
+			for _, dir := range []string{"df/cursor", "df/shared", "far/away", "far/shared", "shared"} {
+				if err := os.MkdirAll(at(dir), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for link, target := range map[string]string{".cursor": "df/cursor", "df/cursor/away": at("far/away"), "df/cursor/mcp.json": filepath.FromSlash(tc.target)} {
+				if err := os.Symlink(target, at(link)); err != nil {
+					t.Skip("no symbolic links here")
+				}
+			}
+			if tc.exists {
+				put(t, at(tc.want), "old", 0o600)
+			}
+			f := read(t, at(".cursor/mcp.json"))
+			if _, err := f.Write([]byte("new"), 0o600); err != nil || f.Exists != tc.exists {
+				t.Fatalf("exists %v: %v", f.Exists, err)
+			}
+			wantFile(t, at(tc.want), "new", 0o600)
+			if _, err := os.Lstat(at("shared/mcp.json")); err == nil {
+				t.Error("it was written beside the link to the folder")
+			}
+		})
 	}
 }
 
