@@ -142,6 +142,15 @@ func sameFile(a, b string) bool {
 }
 
 func (c *installCommand) show(s *session, host hosts.Host, server hosts.Server, out installed) error {
+	var kept []string
+	if file, err := hosts.Read(out.File); err == nil {
+		out.Exists = file.Exists
+		found, err := host.Find(file.Text, c.Name)
+		out.Present = err == nil && found != nil
+		if kept, err = c.settle(&server, found, out.File); err != nil {
+			kept = []string{"With --write this is refused: " + strings.ReplaceAll(err.Error(), "\n", ". ")}
+		}
+	}
 	entry, err := host.Render(server)
 	if err != nil {
 		return err
@@ -150,12 +159,7 @@ func (c *installCommand) show(s *session, host hosts.Host, server hosts.Server, 
 	if c.File == "" {
 		out.Command = host.CommandLine(server, hosts.Scope(out.Scope), runtime.GOOS)
 	}
-	out.Notes = notes(host, server)
-	if file, err := hosts.Read(out.File); err == nil {
-		out.Exists = file.Exists
-		found, err := host.Find(file.Text, c.Name)
-		out.Present = err == nil && found != nil
-	}
+	out.Notes = append(kept, notes(host, server)...)
 	if c.JSON {
 		return s.printPlain(out)
 	}
@@ -193,7 +197,16 @@ func notes(host hosts.Host, server hosts.Server) []string {
 }
 
 func (c *installCommand) write(s *session, host hosts.Host, server hosts.Server, out installed) error {
-	file, change, err := edit(out.File, func(text []byte) (hosts.Change, error) { return host.Merge(text, server) })
+	file, change, err := edit(out.File, func(text []byte) (hosts.Change, error) {
+		found, err := host.Find(text, c.Name)
+		if err != nil {
+			return hosts.Change{}, err
+		}
+		if out.Notes, err = c.settle(&server, found, out.File); err != nil {
+			return hosts.Change{}, err
+		}
+		return host.Merge(text, server)
+	})
 	if err != nil {
 		return err
 	}
@@ -257,6 +270,9 @@ func edit(path string, change func([]byte) (hosts.Change, error)) (*hosts.File, 
 }
 
 func untouched(path string, err error) error {
+	if errors.As(err, new(*configError)) {
+		return err
+	}
 	remedy := "It was left as it is. Mend it, or edit it by hand with what 'nemotron-mcp install HOST' prints."
 	if !errors.Is(err, hosts.ErrBroken) && !errors.Is(err, hosts.ErrShape) {
 		remedy = "It was left as it is. Check its permissions, or name another with --file."

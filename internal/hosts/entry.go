@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +23,32 @@ type Found struct {
 	Env     map[string]string
 	// URL is that of a server that is reached over HTTP instead.
 	URL string
+	// Forwarded are the variables that a host of the kind Forwards passes on.
+	Forwarded []string
+}
+
+// KeyState says how an entry has a secret.
+type KeyState int
+
+// The ways of an entry to have a secret.
+const (
+	KeyNone        KeyState = iota // not at all
+	KeyPlaceholder                 // as Placeholder: a person has to fill it in
+	KeyReferred                    // by a name that the host knows its value by
+	KeyHeld                        // its value
+)
+
+// Key says how the entry has the secret that a variable is for.
+func (f *Found) Key(variable string) KeyState {
+	switch value := strings.TrimSpace(f.Env[variable]); {
+	case value == Placeholder:
+		return KeyPlaceholder
+	case stands(value):
+		return KeyHeld
+	case value != "" || slices.Contains(f.Forwarded, variable):
+		return KeyReferred
+	}
+	return KeyNone
 }
 
 // Change is an edited configuration.

@@ -195,12 +195,7 @@ func (d *jsonText) find(h Host, name string) (*Found, error) {
 func foundIn(entry map[string]any) *Found {
 	f := &Found{Env: map[string]string{}}
 	f.Command, _ = entry["command"].(string)
-	args, _ := entry["args"].([]any)
-	for _, arg := range args {
-		if text, ok := arg.(string); ok {
-			f.Args = append(f.Args, text)
-		}
-	}
+	f.Args, f.Forwarded = texts(entry["args"]), texts(entry["env_vars"])
 	env, _ := entry["env"].(map[string]any)
 	for variable, value := range env {
 		f.Env[variable], _ = value.(string)
@@ -211,6 +206,18 @@ func foundIn(entry map[string]any) *Found {
 		}
 	}
 	return f
+}
+
+// texts are the strings in a list.
+func texts(value any) []string {
+	list, _ := value.([]any)
+	var out []string
+	for _, element := range list {
+		if text, ok := element.(string); ok {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 func (d *jsonText) others(h Host, name string) (any, error) {

@@ -53,12 +53,14 @@ func (h Host) CommandLine(s Server, scope Scope, os string) string {
 		}
 	}
 	for i, word := range words {
-		words[i] = shellQuote(word, os)
+		words[i] = Quote(word, os)
 	}
 	return strings.Join(words, " ")
 }
 
-func shellQuote(word, os string) string {
+// Quote puts a word in quotes for a shell of that system (as runtime.GOOS) where
+// it needs them.
+func Quote(word, os string) string {
 	plain := word != "" && !strings.ContainsFunc(word, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-=/.:,", r)
 	})
