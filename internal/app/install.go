@@ -197,29 +197,26 @@ func notes(host hosts.Host, server hosts.Server) []string {
 }
 
 func (c *installCommand) write(s *session, host hosts.Host, server hosts.Server, out installed) error {
-	file, change, err := edit(out.File, func(text []byte) (hosts.Change, error) {
+	mode := os.FileMode(0o600)
+	if out.Scope == string(hosts.Project) && c.File == "" {
+		mode = 0o644
+	}
+	var entry hosts.Server
+	change, err := edit(&out, mode, func(text []byte) (hosts.Change, error) {
 		found, err := host.Find(text, c.Name)
 		if err != nil {
 			return hosts.Change{}, err
 		}
-		if out.Notes, err = c.settle(&server, found, out.File); err != nil {
+		entry = server // each try begins with what was asked for
+		if out.Notes, err = c.settle(&entry, found, out.File); err != nil {
 			return hosts.Change{}, err
 		}
-		return host.Merge(text, server)
+		return host.Merge(text, entry)
 	})
 	if err != nil {
 		return err
 	}
-	out.Exists, out.Present, out.Changed = true, true, change.Changed
-	if change.Changed {
-		mode := os.FileMode(0o600)
-		if out.Scope == string(hosts.Project) && c.File == "" {
-			mode = 0o644
-		}
-		if out.Backup, err = file.Write(change.Text, mode); err != nil {
-			return untouched(out.File, err)
-		}
-	}
+	out.Exists, out.Present = true, true
 	done := "Added"
 	switch {
 	case !change.Changed:
@@ -233,7 +230,7 @@ func (c *installCommand) write(s *session, host hosts.Host, server hosts.Server,
 	if len(change.KeptKeys) > 0 {
 		out.Notes = append(out.Notes, "The value of "+strings.Join(change.KeptKeys, " and ")+" that the file holds was kept.")
 	} else {
-		out.Notes = append(out.Notes, notes(host, server)...)
+		out.Notes = append(out.Notes, notes(host, entry)...)
 	}
 	if change.Changed {
 		out.Notes = append(out.Notes, "Restart "+host.Title+" if it is running.")
@@ -242,31 +239,48 @@ func (c *installCommand) write(s *session, host hosts.Host, server hosts.Server,
 }
 
 func (c *installCommand) remove(s *session, host hosts.Host, out installed) error {
-	file, change, err := edit(out.File, func(text []byte) (hosts.Change, error) { return host.Remove(text, c.Name) })
+	_, err := edit(&out, 0o600, func(text []byte) (hosts.Change, error) {
+		change, err := host.Remove(text, c.Name)
+		change.Changed = change.Changed && change.Existed
+		return change, err
+	})
 	if err != nil {
 		return err
 	}
-	out.Exists, out.Changed = file.Exists, change.Changed && file.Exists
 	done := "Nothing to remove: there is no"
 	if out.Changed {
-		if out.Backup, err = file.Write(change.Text, 0o600); err != nil {
-			return untouched(out.File, err)
-		}
 		done = "Removed"
 	}
 	return c.told(s, out, done)
 }
 
-func edit(path string, change func([]byte) (hosts.Change, error)) (*hosts.File, hosts.Change, error) {
-	file, err := hosts.Read(path)
-	if err != nil {
-		return nil, hosts.Change{}, untouched(path, err)
+// editTries is how often an edit is begun again because another program was
+// faster.
+const editTries = 20
+
+// edit changes the file, and says in out what became of it.
+func edit(out *installed, mode os.FileMode, change func([]byte) (hosts.Change, error)) (hosts.Change, error) {
+	for try := 1; ; try++ {
+		file, err := hosts.Read(out.File)
+		if err != nil {
+			return hosts.Change{}, untouched(out.File, err)
+		}
+		c, err := change(file.Text)
+		if err != nil {
+			return hosts.Change{}, untouched(out.File, err)
+		}
+		if out.Exists, out.Changed = file.Exists, c.Changed; !c.Changed {
+			return c, nil
+		}
+		out.Backup, err = file.Write(c.Text, mode)
+		if errors.Is(err, hosts.ErrChanged) && try < editTries {
+			continue
+		}
+		if err != nil {
+			return hosts.Change{}, untouched(out.File, err)
+		}
+		return c, nil
 	}
-	c, err := change(file.Text)
-	if err != nil {
-		return nil, hosts.Change{}, untouched(path, err)
-	}
-	return file, c, nil
 }
 
 func untouched(path string, err error) error {

@@ -84,30 +84,46 @@ func readAll(path string) ([]byte, error) {
 	return text, err
 }
 
+// ErrChanged is a file that another program has changed, or made, since it was
+// read.
+var ErrChanged = errors.New("it was changed meanwhile by another program")
+
 // Write puts a text in the place of the file, whole or not at all, with the
 // permissions that it had, mode where it is new; folders are made. What was there
-// is kept beside it, at the path that is returned. A file that another program
-// has changed since it was read, or that may not be written, is left alone.
+// is kept beside it, at the path that is returned. Where another program has
+// changed the file since it was read, that is ErrChanged, and it is left alone, as
+// is one that may not be written. Writers of this kind wait for each other.
 func (f *File) Write(text []byte, mode fs.FileMode) (backup string, err error) {
 	if f.Exists {
 		mode = f.info.Mode().Perm()
 		if mode&0o200 == 0 {
 			return "", fmt.Errorf("%s is read-only", f.Path)
 		}
-		now, err := readAll(f.Path)
-		if err != nil {
-			return "", err
-		}
-		if !bytes.Equal(now, f.Text) {
-			return "", fmt.Errorf("%s was changed meanwhile by another program", f.Path)
-		}
-		if backup, err = f.backup(mode); err != nil {
-			return "", err
-		}
 	} else if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
 		return "", err
 	}
-	return backup, replace(f.Path, text, mode)
+	unlock, err := lock(f.Path)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	fresh, err := f.beside(text, mode)
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(fresh) // gone by then, where it has become the file
+	if f.Exists {
+		if backup, err = f.backup(mode); err != nil {
+			return "", err
+		}
+	}
+	if err := f.replace(fresh); err != nil {
+		if backup != "" {
+			_ = os.Remove(backup)
+		}
+		return "", err
+	}
+	return backup, nil
 }
 
 // backup keeps what was read, under a name that no file has.
@@ -131,19 +147,47 @@ func (f *File) backup(mode fs.FileMode) (string, error) {
 	return "", fmt.Errorf("too many backups of %s", f.Path)
 }
 
-// replace writes a new file and gives it the name of the old one.
-func replace(path string, text []byte, mode fs.FileMode) error {
-	w, err := os.CreateTemp(filepath.Dir(path), ".nemotron-mcp-*")
+// beside writes a new file in the same folder.
+func (f *File) beside(text []byte, mode fs.FileMode) (string, error) {
+	w, err := os.CreateTemp(filepath.Dir(f.Path), ".nemotron-mcp-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = w.Write(text)
+	if err = errors.Join(err, w.Chmod(mode), w.Sync(), w.Close()); err != nil {
+		_ = os.Remove(w.Name())
+		return "", err
+	}
+	return w.Name(), nil
+}
+
+// replace gives the fresh file the name of the old one, unless that is another by
+// now.
+func (f *File) replace(fresh string) error {
+	if !f.Exists {
+		err := os.Link(fresh, f.Path) // which replaces nothing
+		if err == nil || errors.Is(err, fs.ErrExist) {
+			return changed(err)
+		}
+		// A file system without hard links.
+		if _, err := os.Lstat(f.Path); !errors.Is(err, fs.ErrNotExist) {
+			return ErrChanged
+		}
+		return os.Rename(fresh, f.Path)
+	}
+	now, err := readAll(f.Path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(now, f.Text) {
+		return ErrChanged
+	}
 	if err != nil {
 		return err
 	}
-	_, err = w.Write(text)
-	err = errors.Join(err, w.Chmod(mode), w.Sync(), w.Close())
-	if err == nil {
-		err = os.Rename(w.Name(), path)
-	}
+	return os.Rename(fresh, f.Path)
+}
+
+func changed(err error) error {
 	if err != nil {
-		_ = os.Remove(w.Name())
+		return ErrChanged
 	}
-	return err
+	return nil
 }

@@ -1,11 +1,15 @@
 package hosts_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"nemotron-mcp/internal/hosts"
 )
@@ -77,6 +81,73 @@ func TestWriteBehindLinks(t *testing.T) {
 	}
 }
 
+// TestWriteNewIsNotOverwritten: a file that was made since there was none stays.
+func TestWriteNewIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "mcp.json")
+	f := read(t, path)
+	put(t, path, "theirs", 0o600)
+	if _, err := f.Write([]byte("new"), 0o600); !errors.Is(err, hosts.ErrChanged) {
+		t.Errorf("error %v", err)
+	}
+	wantFile(t, path, "theirs", 0o600)
+	wantAlone(t, path)
+}
+
+// wantAlone wants nothing else in the file's folder.
+func wantAlone(t *testing.T, path string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// TestWriteAtOnce has many writers add a line each, beginning again where another
+// was faster: no line is lost.
+func TestWriteAtOnce(t *testing.T) {
+	t.Parallel()
+	const writers, lines = 8, 5
+	path := filepath.Join(t.TempDir(), "mcp.json")
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for done := 0; done < lines; {
+				f, err := hosts.Read(path)
+				if err == nil {
+					_, err = f.Write(append(bytes.Clone(f.Text), "line\n"...), 0o600)
+				}
+				switch {
+				case err == nil:
+					done++
+				case !errors.Is(err, hosts.ErrChanged):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	wantFile(t, path, strings.Repeat("line\n", writers*lines), 0o600)
+}
+
+// TestWriteAfterACrash: a lock that was left behind holds nobody up for ever.
+func TestWriteAfterACrash(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "mcp.json")
+	left := filepath.Join(filepath.Dir(path), ".nemotron-mcp-mcp.json.lock")
+	put(t, left, "", 0o600)
+	long := time.Now().Add(-2 * time.Minute)
+	if err := os.Chtimes(left, long, long); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(t, path).Write([]byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, path, "new", 0o600)
+	wantAlone(t, path)
+}
+
 // TestWriteBehindLinkedFolders: a relative link is followed from where its folder
 // really is.
 func TestWriteBehindLinkedFolders(t *testing.T) {
@@ -136,6 +207,9 @@ func TestWriteRefused(t *testing.T) {
 		t.Errorf("a file that changed: %v", err)
 	}
 	wantFile(t, put2, "theirs", 0o600)
+	if left, _ := filepath.Glob(put2 + ".*"); len(left) > 0 {
+		t.Errorf("a backup of nothing: %v", left)
+	}
 	if _, err := hosts.Read(dir); err == nil {
 		t.Error("a folder was read")
 	}
