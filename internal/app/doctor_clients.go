@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strings"
 	"time"
 
 	"nemotron-mcp/internal/hosts"
@@ -25,7 +27,7 @@ func (x *examination) clients() []finding {
 			if err != nil {
 				continue // no home folder: the host has no file there either
 			}
-			if f, there := entryOf(host, path); there {
+			if f, there := entryOf(host, scope, path); there {
 				findings = append(findings, f)
 			}
 		}
@@ -37,7 +39,7 @@ func (x *examination) clients() []finding {
 }
 
 // entryOf judges a host's entry for this server; there is false where it has none.
-func entryOf(host hosts.Host, path string) (f finding, there bool) {
+func entryOf(host hosts.Host, scope hosts.Scope, path string) (f finding, there bool) {
 	const check = "clients"
 	file, err := hosts.Read(path)
 	if err == nil && !file.Exists {
@@ -54,14 +56,62 @@ func entryOf(host hosts.Host, path string) (f finding, there bool) {
 	if entry == nil {
 		return finding{}, false
 	}
+	again := "'nemotron-mcp install " + host.Name + " --write"
+	if scope != hosts.User {
+		again += " --scope " + string(scope)
+	}
+	again += "'"
 	if entry.URL == "" {
 		if _, err := exec.LookPath(entry.Command); err != nil {
 			return failed(check, fmt.Sprintf("%s starts %q for this server, which can't be run (%s)", host.Title, entry.Command, path),
-				"'nemotron-mcp install "+host.Name+" --write' brings the entry up to date."), true
+				again+" brings the entry up to date and keeps its options."), true
 		}
 	}
-	return fine(check, fmt.Sprintf("%s has this server (%s) and %s; a call waits %s unless the agent says otherwise",
-		host.Title, path, patience(host), tools.DefaultWait)), true
+	f = keyOf(host, entry, again)
+	f.Check, f.What = check, fmt.Sprintf("%s has this server (%s) and %s; a call waits %s unless the agent says otherwise; %s",
+		host.Title, path, patience(host), tools.DefaultWait, f.What)
+	return f, true
+}
+
+// keyOf says how an entry has the key, never the key itself.
+func keyOf(host hosts.Host, entry *hosts.Found, again string) finding {
+	if entry.URL != "" {
+		return fine("", "the server at its URL has a key of its own")
+	}
+	state := map[hosts.KeyState][]string{}
+	for _, variable := range keyNames {
+		how := entry.Key(variable)
+		state[how] = append(state[how], variable)
+	}
+	one := func(how hosts.KeyState) string { // what is a whole key
+		for _, whole := range []string{"FAL_KEY", "FAL_KEY_ID FAL_KEY_SECRET"} {
+			words := strings.Fields(whole)
+			if !slices.ContainsFunc(words, func(word string) bool { return !slices.Contains(state[how], word) }) {
+				return strings.Join(words, " and ")
+			}
+		}
+		return ""
+	}
+	switch {
+	case one(hosts.KeyHeld) != "":
+		return fine("", "the entry holds a key in "+one(hosts.KeyHeld))
+	case one(hosts.KeyReferred) != "":
+		return fine("", "the entry refers to "+one(hosts.KeyReferred)+" and does not hold it")
+	case namesKeyFile(entry):
+		return fine("", "the entry names a file with the key")
+	case len(state[hosts.KeyPlaceholder]) > 0:
+		return failed("", strings.Join(state[hosts.KeyPlaceholder], " and ")+" in the entry is still the placeholder, so the server has no key",
+			"Put your key from "+keysPage+" in the place of "+hosts.Placeholder+" in the file, and restart "+host.Title+".")
+	case host.Secrets == hosts.Inherits:
+		return fine("", "the entry has no key: "+host.Title+" hands its own variables to the server")
+	}
+	return warning("", "the entry has no key, so the server has none unless "+host.Title+" hands on FAL_KEY of its own variables", again+" puts it in.")
+}
+
+// namesKeyFile reports whether an entry names a file that holds the key.
+func namesKeyFile(entry *hosts.Found) bool {
+	return entry.Env[envPrefix+"_FAL_KEY_FILE"] != "" ||
+		slices.ContainsFunc(optionsOf(entry.Args), func(o option) bool { return o.name == "--fal-key-file" })
 }
 
 // patience is how long a host waits for one call, in words.

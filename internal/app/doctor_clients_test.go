@@ -19,6 +19,9 @@ func TestDoctorOnClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	entry := func(servers, env string) string {
+		return `{"` + servers + `": {"nemotron": {"command": ` + string(program) + `, "env": ` + env + `}}}`
+	}
 	sim := startSimulator(t, falsim.Script{})
 	for _, tc := range []struct {
 		name, file, text string
@@ -26,10 +29,17 @@ func TestDoctorOnClients(t *testing.T) {
 		words            []string
 	}{
 		{"no host", ".cursor/none.json", "", "ok", []string{"no host on this machine", "nemotron-mcp install"}},
-		{"no limit", ".cursor/mcp.json", `{"mcpServers": {"nemotron": {"command": ` + string(program) + `}}}`, "ok", []string{"Cursor has this server", "no limit", "waits 45s"}},
-		{"a limit", ".codex/config.toml", "[mcp_servers.nemotron]\ncommand = " + string(program) + "\n", "ok", []string{"Codex has this server", "after 5 minutes"}},
-		{"a limit that progress extends", ".claude.json", `{"mcpServers": {"nemotron": {"command": ` + string(program) + `}}}`, "ok", []string{"Claude Code", "tells nothing for 30 minutes"}},
+		{"no limit", ".cursor/mcp.json", entry("mcpServers", `{"FAL_KEY": "${env:FAL_KEY}"}`), "ok", []string{"Cursor has this server", "no limit", "waits 45s", "refers to FAL_KEY and does not hold it"}},
+		{"a limit", ".codex/config.toml", "[mcp_servers.nemotron]\ncommand = " + string(program) + "\nenv_vars = ['FAL_KEY']\n", "ok", []string{"Codex has this server", "after 5 minutes", "refers to FAL_KEY "}},
+		{"a limit that progress extends", ".claude.json", entry("mcpServers", `{"FAL_KEY_ID": "${FAL_KEY_ID:-}", "FAL_KEY_SECRET": "${FAL_KEY_SECRET:-}"}`), "ok", []string{"Claude Code", "tells nothing for 30 minutes", "refers to FAL_KEY_ID and FAL_KEY_SECRET"}},
 		{"over HTTP", ".cursor/mcp.json", `{"mcpServers": {"nemotron": {"url": "http://127.0.0.1:8080/mcp"}}}`, "ok", []string{"Cursor has this server"}},
+		{"a key that it holds", ".cursor/mcp.json", entry("mcpServers", `{"FAL_KEY": "`+doctorKey+`"}`), "ok", []string{"holds a key in FAL_KEY"}},
+		{"a placeholder", ".cursor/mcp.json", entry("mcpServers", `{"FAL_KEY": "${put your key here}"}`), "failed", []string{"FAL_KEY in the entry is still the placeholder", "https://fal.ai/dashboard/keys", "restart Cursor"}},
+		{"a placeholder beside a key file", ".cursor/mcp.json", entry("mcpServers", `{"FAL_KEY": "${put your key here}", "NEMOTRON_MCP_FAL_KEY_FILE": "/k"}`), "ok", []string{"names a file with the key"}},
+		{"a key file", ".cursor/mcp.json", `{"mcpServers": {"nemotron": {"command": ` + string(program) + `, "args": ["serve", "--fal-key-file", "/k"]}}}`, "ok", []string{"names a file with the key"}},
+		{"no key", ".cursor/mcp.json", entry("mcpServers", `{}`), "warning", []string{"has no key", "install cursor --write' puts it in"}},
+		{"half a key", ".cursor/mcp.json", entry("mcpServers", `{"FAL_KEY_ID": "x"}`), "warning", []string{"has no key"}},
+		{"no key, of a host that hands on its own", ".config/zed/settings.json", entry("context_servers", `{}`), "ok", []string{"Zed hands its own variables"}},
 		{"a program that is gone", ".cursor/mcp.json", `{"mcpServers": {"nemotron": {"command": "/nowhere/nemotron-mcp"}}}`, "failed", []string{"can't be run", "install cursor --write"}},
 		{"a broken file", ".cursor/mcp.json", `{"mcpServers": `, "warning", []string{"Cursor", "can't be read", "Mend it"}},
 		{"another server", ".cursor/mcp.json", `{"mcpServers": {"other": {"command": "/nowhere"}}}`, "ok", []string{"no host on this machine"}},
@@ -46,7 +56,7 @@ func TestDoctorOnClients(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			examine(t, append(atSimulator(sim), "HOME="+home, "USERPROFILE="+home), "--offline").holds(t, "clients", tc.status, tc.words...)
+			examine(t, append(atSimulator(sim), "HOME="+home, "USERPROFILE="+home, "XDG_CONFIG_HOME=", "APPDATA="+filepath.Join(home, ".config")), "--offline").holds(t, "clients", tc.status, tc.words...)
 		})
 	}
 }

@@ -64,8 +64,7 @@ func startsUs(found *hosts.Found) bool {
 
 // keepKeys leaves the way in which an entry has the key as it is.
 func keepKeys(server *hosts.Server, found *hosts.Found) {
-	named := slices.ContainsFunc(optionsOf(found.Args), func(o option) bool { return o.name == "--fal-key-file" }) ||
-		found.Env[envPrefix+"_FAL_KEY_FILE"] != ""
+	named := namesKeyFile(found)
 	var held []string
 	for _, variable := range keyNames {
 		switch found.Key(variable) {
