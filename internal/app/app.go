@@ -139,6 +139,7 @@ func newParser(grammar any, streams Streams) (*kong.Kong, error) {
 type session struct {
 	Streams
 	opts    *Options
+	args    []string // the command line, without the program
 	version string
 	// sampleImage is a PNG that the demo asks about.
 	sampleImage []byte
@@ -192,7 +193,7 @@ func Main(build Build, args []string, streams Streams) int {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	s := &session{Streams: streams, opts: opts, version: buildVersion(build.Version), sampleImage: build.SampleImage, ctx: ctx}
+	s := &session{Streams: streams, opts: opts, args: args, version: buildVersion(build.Version), sampleImage: build.SampleImage, ctx: ctx}
 	// The first signal ends the work in order, the second one at once.
 	context.AfterFunc(ctx, func() { s.endedAt.Store(time.Now().UnixNano()); stop() })
 

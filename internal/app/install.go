@@ -174,8 +174,16 @@ func (c *installCommand) show(s *session, host hosts.Host, server hosts.Server, 
 	for _, note := range out.Notes {
 		fmt.Fprintln(&b, note)
 	}
-	fmt.Fprintf(&b, "Nothing was written: 'nemotron-mcp install %s --write' merges it into the file.\n", host.Name)
+	fmt.Fprintf(&b, "Nothing was written. This merges it into the file:\n  nemotron-mcp %s\n", quoted(withWrite(s.args)))
 	return s.printText(b.String())
+}
+
+// withWrite is a command line as it was typed, that writes.
+func withWrite(args []string) []string {
+	if at := slices.Index(args, "--"); at >= 0 {
+		return slices.Insert(slices.Clone(args), at, "--write")
+	}
+	return append(slices.Clone(args), "--write")
 }
 
 // notes say what a person has to do about the key.
