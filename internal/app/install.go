@@ -105,11 +105,16 @@ func (c *installCommand) server(o *Options, host hosts.Host) (hosts.Server, erro
 		return hosts.Server{}, err
 	}
 	server := hosts.Server{Name: c.Name, Command: program, Args: append([]string{"serve"}, o.arguments()...)}
-	if o.FalKeyFile == "" {
-		server.Keys = []string{"FAL_KEY"}
-		if setting("FAL_KEY") == "" && setting("FAL_KEY_ID") != "" && setting("FAL_KEY_SECRET") != "" {
-			server.Keys = []string{"FAL_KEY_ID", "FAL_KEY_SECRET"}
-		}
+	one, pair := keyNames[:1], keyNames[1:]
+	switch {
+	case o.FalKeyFile != "":
+		server.Unused = keyNames
+	case setting("FAL_KEY") != "":
+		server.Keys, server.Unused = one, pair
+	case setting("FAL_KEY_ID") != "" && setting("FAL_KEY_SECRET") != "":
+		server.Keys, server.Unused = pair, one
+	default:
+		server.Keys = one
 	}
 	for _, text := range append([]string{server.Command}, server.Args...) {
 		if host.Replaces(text) {
@@ -234,6 +239,13 @@ func (c *installCommand) write(s *session, host hosts.Host, server hosts.Server,
 	}
 	if change.NewCommand && out.Backup != "" {
 		out.Notes = append(out.Notes, "Its command or arguments were others; they are in the copy.")
+	}
+	if kept := change.KeptUnused; len(kept) > 0 && kept[0] == "FAL_KEY" || len(kept) == 2 && len(entry.Keys) == 0 {
+		instead := strings.Join(entry.Keys, " and ")
+		if instead == "" {
+			instead = "the file with the key"
+		}
+		out.Notes = append(out.Notes, "Warning: "+strings.Join(kept, " and ")+" of the entry stays, and the server takes its key from there and not from "+instead+". Take it out by hand where that is not meant.")
 	}
 	if len(change.KeptKeys) > 0 {
 		out.Notes = append(out.Notes, "The value of "+strings.Join(change.KeptKeys, " and ")+" that the file holds was kept.")

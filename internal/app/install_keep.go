@@ -64,6 +64,7 @@ func startsUs(found *hosts.Found) bool {
 
 // keepKeys leaves the way in which an entry has the key as it is.
 func keepKeys(server *hosts.Server, found *hosts.Found) {
+	server.Unused = nil
 	named := namesKeyFile(found)
 	var held []string
 	for _, variable := range keyNames {
@@ -80,7 +81,7 @@ func keepKeys(server *hosts.Server, found *hosts.Found) {
 	}
 }
 
-// keyNames are those that a key can be in.
+// keyNames are the variables that a key can be in: whole, or in its two halves.
 var keyNames = []string{"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET"}
 
 // option is a flag of serve, or a folder, in the arguments of an entry.

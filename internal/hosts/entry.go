@@ -14,6 +14,9 @@ type Server struct {
 	// Keys are the variables with the server's secrets, whose values the entry never
 	// holds. There are none where Args name a file that does.
 	Keys []string
+	// Unused are variables that the server is not to have its secret from any more:
+	// what Merge once put in for them is taken out.
+	Unused []string
 }
 
 // Found is a server as a configuration has it. Env may hold secrets.
@@ -62,6 +65,9 @@ type Change struct {
 	// KeptKeys are variables for which the entry had a value of its own, which
 	// stays.
 	KeptKeys []string
+	// KeptUnused are those of the unused variables for which the entry has something
+	// that Merge did not put in, which stays.
+	KeptUnused []string
 }
 
 // maxName leaves room for a tool's name in what a host makes of the two.
@@ -122,6 +128,11 @@ func (h Host) keyValue(key string) string {
 		return fmt.Sprintf(h.reference, inputID(key))
 	}
 	return fmt.Sprintf(h.reference, key)
+}
+
+// madeHere reports whether a value is what Merge puts in for a variable.
+func (h Host) madeHere(variable, value string) bool {
+	return h.Secrets != Inherits && h.Secrets != Forwards && value == h.keyValue(variable)
 }
 
 // stands reports whether a value is one that a person has put in.

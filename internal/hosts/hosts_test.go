@@ -126,6 +126,61 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestUnused switches to another source of the key: what was put in for the old
+// one goes, and what a person put in stays.
+func TestUnused(t *testing.T) {
+	t.Parallel()
+	variables := []string{"FAL_KEY", "FAL_KEY_ID", "FAL_KEY_SECRET"}
+	for _, h := range hosts.All() {
+		t.Run(h.Name, func(t *testing.T) {
+			t.Parallel()
+			old, fromFile := server(), server("--fal-key-file=/k")
+			old.Keys, fromFile.Keys, fromFile.Unused = variables, nil, variables
+			before, err := h.Render(old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := h.Merge(before, fromFile)
+			if err != nil || len(c.KeptUnused) > 0 {
+				t.Fatal(c.KeptUnused, err)
+			}
+			want, err := h.Render(fromFile)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := decode(t, h, c.Text)
+			if inputs, ok := got["inputs"].([]any); ok && len(inputs) == 0 {
+				delete(got, "inputs")
+			}
+			if diff := cmp.Diff(decode(t, h, want), got); diff != "" {
+				t.Error(diff)
+			}
+			pair := server()
+			pair.Keys, pair.Unused = variables[1:], variables[:1]
+			c, err = h.Merge(before, pair)
+			if err != nil || h.Secrets != hosts.Inherits && strings.Contains(string(c.Text), `FAL_KEY"`) {
+				t.Errorf("FAL_KEY is still there: %v\n%s", err, c.Text)
+			}
+		})
+	}
+	for name, tt := range map[string]struct{ host, text string }{
+		"a value":            {"cursor", `{"mcpServers": {"nemotron": {"command": "x", "env": {"FAL_KEY": "hush", "FAL_KEY_ID": ""}}}}`},
+		"another reference":  {"cursor", `{"mcpServers": {"nemotron": {"command": "x", "env": {"FAL_KEY": "${env:MINE}"}}}}`},
+		"a value in TOML":    {"codex", "[mcp_servers.nemotron]\ncommand = 'x'\nenv = {FAL_KEY = 'hush'}\n"},
+		"a value beside one": {"zed", `{"context_servers": {"nemotron": {"command": "x", "env": {"FAL_KEY": "hush"}}}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := server("--fal-key-file=/k")
+			s.Keys, s.Unused = nil, variables
+			c, err := lookup(t, tt.host).Merge([]byte(tt.text), s)
+			if err != nil || !cmp.Equal(c.KeptUnused, variables[:1]) || !strings.Contains(string(c.Text), "FAL_KEY") {
+				t.Errorf("kept %v, %v\n%s", c.KeptUnused, err, c.Text)
+			}
+		})
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	t.Parallel()
 	for _, h := range hosts.All() {

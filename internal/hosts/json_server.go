@@ -56,7 +56,46 @@ func (d *jsonText) merge(h Host, s Server) (Change, error) {
 			}
 		}
 	}
-	return c, nil
+	return c, d.dropUnused(h, s, found, &c)
+}
+
+// dropUnused takes out what refers to secrets that the server has from elsewhere
+// now.
+func (d *jsonText) dropUnused(h Host, s Server, found *Found, c *Change) error {
+	dropped := false
+	for _, variable := range s.Unused {
+		switch value := found.Env[variable]; {
+		case h.madeHere(variable, value):
+			if err := d.drop(variable, h.ServersKey, s.Name, "env"); err != nil {
+				return err
+			}
+			dropped = true
+		case value != "":
+			c.KeptUnused = append(c.KeptUnused, variable)
+		}
+	}
+	if !dropped {
+		return nil
+	}
+	if env, err := d.at(h.ServersKey, s.Name, "env"); err == nil && bytes.Equal(d.text[env.StartOffset:env.EndOffset], []byte("{}")) {
+		if err := d.drop("env", h.ServersKey, s.Name); err != nil {
+			return err
+		}
+	}
+	return d.removeInputs(h)
+}
+
+// drop takes a member out of the object at a path.
+func (d *jsonText) drop(name string, path ...string) error {
+	v, err := d.at(path...)
+	if err != nil {
+		return err
+	}
+	i, err := index(v.Value.(*hujson.Object), name)
+	if err != nil {
+		return err
+	}
+	return d.cut(v, i)
 }
 
 // update sets a value that is another, and says whether it was.
@@ -112,15 +151,7 @@ func (d *jsonText) remove(h Host, name string) (Change, error) {
 	if err != nil || found == nil {
 		return Change{}, err
 	}
-	servers, err := d.at(h.ServersKey)
-	if err != nil {
-		return Change{}, err
-	}
-	i, err := index(servers.Value.(*hujson.Object), name)
-	if err != nil {
-		return Change{}, err
-	}
-	if err := d.cut(servers, i); err != nil {
+	if err := d.drop(name, h.ServersKey); err != nil {
 		return Change{}, err
 	}
 	return Change{Existed: true}, d.removeInputs(h)

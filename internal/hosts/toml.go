@@ -188,9 +188,6 @@ func (d *tomlText) merge(h Host, s Server) (Change, error) {
 	c.Existed = true
 	for _, m := range h.entry(s) {
 		if m.name == "env_vars" {
-			if err := d.forward(h, s, found, m.value.([]string), &c); err != nil {
-				return c, err
-			}
 			continue
 		}
 		changed, err := d.setKey(h, s.Name, m.name, m.value)
@@ -199,16 +196,22 @@ func (d *tomlText) merge(h Host, s Server) (Change, error) {
 		}
 		c.NewCommand = c.NewCommand || changed
 	}
-	return c, nil
+	return c, d.forward(h, s, found, &c)
 }
 
-// forward lists variables that are to be passed on, beside those that are.
-func (d *tomlText) forward(h Host, s Server, found *Found, variables []string, c *Change) error {
+// forward lists variables that are to be passed on, beside those that are, and
+// leaves out those that are not to be any more.
+func (d *tomlText) forward(h Host, s Server, found *Found, c *Change) error {
+	if len(s.Keys)+len(s.Unused) == 0 {
+		return nil
+	}
 	var names []string
+	there := false
 	for _, o := range d.statements {
 		if !slices.Equal(o.key, []string{h.ServersKey, s.Name, "env_vars"}) {
 			continue
 		}
+		there = true
 		list, ok := o.value.([]any)
 		for _, element := range list {
 			name, isText := element.(string)
@@ -219,16 +222,25 @@ func (d *tomlText) forward(h Host, s Server, found *Found, variables []string, c
 			return fmt.Errorf("%w: env_vars of %s is not a list of names", ErrShape, s.Name)
 		}
 	}
-	had := len(names)
-	for _, variable := range variables {
+	before := slices.Clone(names)
+	for _, variable := range s.Unused {
+		if found.Env[variable] != "" {
+			c.KeptUnused = append(c.KeptUnused, variable)
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return name == variable })
+	}
+	for _, variable := range s.Keys {
 		if stands(found.Env[variable]) {
 			c.KeptKeys = append(c.KeptKeys, variable)
 		} else if !slices.Contains(names, variable) {
 			names = append(names, variable)
 		}
 	}
-	if len(names) == had {
+	if slices.Equal(names, before) {
 		return nil
+	}
+	if there && len(names) == 0 {
+		return d.dropKey(h, s.Name, "env_vars")
 	}
 	_, err := d.setKey(h, s.Name, "env_vars", names)
 	return err
@@ -257,6 +269,17 @@ func (d *tomlText) setKey(h Host, name, key string, value any) (bool, error) {
 	}
 	d.text = splice(d.text, at, at, line)
 	return true, d.read()
+}
+
+// dropKey takes a key and its lines out of the server's own table.
+func (d *tomlText) dropKey(h Host, name, key string) error {
+	for _, s := range d.statements {
+		if slices.Equal(s.key, []string{h.ServersKey, name, key}) {
+			d.text = splice(d.text, s.start, s.end, "")
+			return d.read()
+		}
+	}
+	return nil
 }
 
 // add writes the server's table at the end.
