@@ -89,7 +89,7 @@ func readAll(path string) ([]byte, error) {
 var ErrChanged = errors.New("it was changed meanwhile by another program")
 
 // Write puts a text in the place of the file, whole or not at all, with the
-// permissions that it had, mode where it is new; folders are made. What was there
+// owner and the permissions that it had, mode where it is new; folders are made. What was there
 // is kept beside it, at the path that is returned. Where another program has
 // changed the file since it was read, that is ErrChanged, and it is left alone, as
 // is one that may not be written. Writers of this kind wait for each other.
@@ -142,7 +142,11 @@ func (f *File) backup(mode fs.FileMode) (string, error) {
 			return "", err
 		}
 		_, err = w.Write(f.Text)
-		return name, errors.Join(err, w.Close())
+		if err = errors.Join(err, f.like(w, mode), w.Close()); err != nil {
+			_ = os.Remove(name)
+			return "", err
+		}
+		return name, nil
 	}
 	return "", fmt.Errorf("too many backups of %s", f.Path)
 }
@@ -154,11 +158,21 @@ func (f *File) beside(text []byte, mode fs.FileMode) (string, error) {
 		return "", err
 	}
 	_, err = w.Write(text)
-	if err = errors.Join(err, w.Chmod(mode), w.Sync(), w.Close()); err != nil {
+	if err = errors.Join(err, f.like(w, mode), w.Sync(), w.Close()); err != nil {
 		_ = os.Remove(w.Name())
 		return "", err
 	}
 	return w.Name(), nil
+}
+
+// like gives a new file the mode, and the owner of the old file where there is one.
+func (f *File) like(w *os.File, mode fs.FileMode) error {
+	if f.Exists {
+		if err := sameOwner(w, f.info); err != nil {
+			return err
+		}
+	}
+	return w.Chmod(mode)
 }
 
 // replace gives the fresh file the name of the old one, unless that is another by
