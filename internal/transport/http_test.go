@@ -362,8 +362,11 @@ func TestShutdownWithoutPatience(t *testing.T) {
 // TestInFlightOverHTTP: beyond the limit a request is refused, and nothing waits.
 func TestInFlightOverHTTP(t *testing.T) {
 	t.Parallel()
-	w := serveWeb(t, HTTP{MaxInFlight: 2})
+	state := make(chan State, 1)
+	w := serveWeb(t, HTTP{MaxInFlight: 2, Serving: func(s State) { state <- s }})
+	inFlight := (<-state).InFlight
 	v := w.visit("")
+	nothingIn(t, inFlight)
 	first, second := v.later(t.Context(), call("1", "gate", `{}`)), v.later(t.Context(), call("2", "gate", `{}`))
 	w.wantBegun(2)
 	if res, _ := v.post(t.Context(), ping("3")); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
@@ -372,6 +375,7 @@ func TestInFlightOverHTTP(t *testing.T) {
 	w.free()
 	receive(t, first)
 	receive(t, second)
+	nothingIn(t, inFlight)
 	if res, _ := v.post(t.Context(), ping("3")); res.StatusCode != http.StatusOK {
 		t.Errorf("after them: %s", res.Status)
 	}
