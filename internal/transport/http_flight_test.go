@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -46,8 +47,12 @@ func TestFlightOfCallers(t *testing.T) {
 			}
 		}
 	}
-	if res, _ := alice.post(t.Context(), ping("3")); res.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("one request more: %s", res.Status)
+	for name, more := range map[string]string{
+		"request": ping("3"), "call without an id": `{"jsonrpc":"2.0","method":"tools/call","params":{"name":"echo"}}`,
+	} {
+		if res, body := alice.post(t.Context(), more); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || !json.Valid([]byte(body)) {
+			t.Errorf("one %s more: %s %s", name, res.Status, body)
+		}
 	}
 	if res, body := w.visit(bobToken).post(t.Context(), call("1", "echo", `{"text":"hello"}`)); res.StatusCode != http.StatusOK || strings.Contains(body, "RATE_LIMITED") {
 		t.Errorf("another caller: %s %s", res.Status, body)

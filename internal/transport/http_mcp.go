@@ -197,7 +197,7 @@ func (s *httpServer) takeIn(w http.ResponseWriter, r *http.Request, e *envelope,
 	if s.flight.enter(caller, load{requests: 1}) {
 		return func() { s.flight.leave(caller, load{requests: 1}) }
 	}
-	if e.method != string(mcp.MethodToolsCall) {
+	if e.method != string(mcp.MethodToolsCall) || e.id.raw == nil {
 		busy().write(w)
 		return nil
 	}
