@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -116,6 +117,23 @@ func TestEndOfASessionCancels(t *testing.T) {
 	w.wantEnd(ErrCancelledByHost)
 	if got := receive(t, answer); strings.Contains(got, `"result"`) {
 		t.Errorf("it was answered: %s", got)
+	}
+}
+
+// TestNoCallBeginsAfterItsSession: a call that comes while its session ends would
+// be out of reach of any cancel.
+func TestNoCallBeginsAfterItsSession(t *testing.T) {
+	t.Parallel()
+	s := newSessions(10, time.Hour)
+	own := &callerSessions{s, "alice"}
+	id := own.Generate()
+	session, leave := s.enter("alice", id)
+	defer leave()
+	if _, err := own.Terminate(id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.begin(session, idKey{number: 1}, func(error) {}); !errors.Is(err, errNoSession) {
+		t.Errorf("the call begins: %v", err)
 	}
 }
 

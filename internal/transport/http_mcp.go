@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -139,9 +140,13 @@ func (s *httpServer) serveRequest(w http.ResponseWriter, r *http.Request, e *env
 	defer leave()
 	cancelled := func() bool { return false }
 	if session != nil && e.id.raw != nil {
-		call, ok := s.sessions.begin(session, e.id.key, cancel)
-		if !ok {
-			s.refuseMessage(w, invalid(nil, "the id is that of a request in flight"))
+		call, err := s.sessions.begin(session, e.id.key, cancel)
+		if errors.Is(err, errNoSession) {
+			noSession(session.id).write(w)
+			return
+		}
+		if err != nil {
+			s.refuseMessage(w, invalid(nil, err.Error()))
 			return
 		}
 		cancelled = func() bool { return !s.sessions.end(session, e.id.key, call) }

@@ -12,7 +12,10 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 )
 
-var errNoSession = errors.New("no such session")
+var (
+	errNoSession = errors.New("no such session")
+	errSameID    = errors.New("the id is that of a request in flight")
+)
 
 // sessions are those of streamable HTTP. mcp-go's own managers take any id of
 // the right form; here an id is one that was given out, to this caller, and is
@@ -153,17 +156,21 @@ func (s *sessions) enter(caller, id string) (session *httpSession, leave func())
 	}
 }
 
-// begin makes a request one that a cancel finds; false where its id is that of
-// another in flight.
-func (s *sessions) begin(session *httpSession, key idKey, cancel context.CancelCauseFunc) (call *httpCall, ok bool) {
+// begin makes a request one that a cancel finds. It fails where the session has
+// ended since it was entered (errNoSession), and where another with this id is in
+// flight (errSameID).
+func (s *sessions) begin(session *httpSession, key idKey, cancel context.CancelCauseFunc) (*httpCall, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if session.calls[key] != nil {
-		return nil, false
+	if s.byID[session.id] != session {
+		return nil, errNoSession
 	}
-	call = &httpCall{cancel}
+	if session.calls[key] != nil {
+		return nil, errSameID
+	}
+	call := &httpCall{cancel}
 	session.calls[key] = call
-	return call, true
+	return call, nil
 }
 
 // end takes a call out of reach. It reports whether the call had not been
