@@ -13,6 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"nemotron-mcp/tools"
 )
 
 // TestFlightOfCallers: what one caller has in flight, over both protocols
@@ -137,34 +141,92 @@ func TestNoCallBeginsAfterItsSession(t *testing.T) {
 	}
 }
 
-// TestHalfClosed: a client that has closed its side is told that it is not
-// served, and not nothing.
+// TestHalfClosed: a client that has closed its side is told that its call was
+// interrupted, and not nothing; also where events came before.
 func TestHalfClosed(t *testing.T) {
 	t.Parallel()
-	w := serveWeb(t, HTTP{})
-	v := w.visit("")
-	conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
+	for _, tool := range []string{"gate", "told"} {
+		t.Run(tool, func(t *testing.T) {
+			t.Parallel()
+			w := serveWeb(t, HTTP{})
+			w.addTold()
+			v := w.visit("")
+			conn, err := net.Dial("tcp", strings.TrimPrefix(w.url, "http://"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			body := call("1", tool, `{}`)
+			if _, err := fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\nMcp-Session-Id: %s\r\nContent-Length: %d\r\n\r\n%s", v.session, len(body), body); err != nil {
+				t.Fatal(err)
+			}
+			w.wantBegun(1)
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			w.wantEnd(ErrDisconnected)
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, err := io.ReadAll(res.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantInterrupted(t, tool, fmt.Sprintf("%d %s", res.StatusCode, answer))
+		})
 	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	body := call("1", "gate", `{}`)
-	if _, err := fmt.Fprintf(conn, "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nMcp-Session-Id: %s\r\nContent-Length: %d\r\n\r\n%s", v.session, len(body), body); err != nil {
-		t.Fatal(err)
+}
+
+// TestInterruptedByTheEnd: also a call that is cancelled when the drain window is
+// over is answered.
+func TestInterruptedByTheEnd(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"gate", "told"} {
+		t.Run(tool, func(t *testing.T) {
+			t.Parallel()
+			w := serveWeb(t, HTTP{DrainWindow: -1})
+			w.addTold()
+			answer := w.visit("").later(t.Context(), call("1", tool, `{}`))
+			w.wantBegun(1)
+			w.stop()
+			w.wantEnd(ErrShutdown)
+			wantInterrupted(t, tool, receive(t, answer))
+		})
 	}
-	w.wantBegun(1)
-	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
-		t.Fatal(err)
+}
+
+// addTold adds a tool that tells of its progress and then is gate.
+func (w *web) addTold() {
+	w.server.AddTool(mcp.NewTool("told"), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		n := mcp.JSONRPCNotification{JSONRPC: mcp.JSONRPC_VERSION}
+		n.Method = "notifications/progress"
+		n.Params.AdditionalFields = map[string]any{"progressToken": 1, "progress": 1}
+		if err := tools.NotifierFrom(ctx).Notify(n); err != nil {
+			return nil, err
+		}
+		return w.gate(ctx, r)
+	})
+}
+
+// wantInterrupted checks the answer to call 1 of a tool, status and body.
+func wantInterrupted(t *testing.T, tool, answer string) {
+	t.Helper()
+	status, body, _ := strings.Cut(answer, " ")
+	last, want := message{line: body}, "503"
+	if tool == "told" {
+		want = "200"
+		all := events(body)
+		if len(all) != 2 {
+			t.Fatalf("not one event and the answer: %s", answer)
+		}
+		last = all[1]
+	} else if err := json.Unmarshal([]byte(body), &last); err != nil {
+		t.Fatalf("%v: %q", err, answer)
 	}
-	w.wantEnd(ErrDisconnected)
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		return // nothing at all is as good
-	}
-	answer, _ := io.ReadAll(res.Body)
-	if res.StatusCode == http.StatusOK && len(answer) == 0 {
-		t.Error("an empty answer")
+	if status != want || string(last.ID) != "1" || last.Error == nil || last.Error.Code != mcp.REQUEST_INTERRUPTED {
+		t.Errorf("not that it was interrupted: %s", answer)
 	}
 }
 

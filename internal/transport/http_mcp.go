@@ -152,6 +152,7 @@ func (s *httpServer) serveRequest(w http.ResponseWriter, r *http.Request, e *env
 		cancelled = func() bool { return !s.sessions.end(session, e.id.key, call) }
 	}
 	p := s.newReply(w, r)
+	p.id = e.id.raw
 	delivery := new(tools.Delivery)
 	delivered := false
 	defer func() {

@@ -28,6 +28,7 @@ type reply struct {
 	streamed bool          // the client takes events
 	patience time.Duration // for it to take what is written
 	mask     func([]byte) []byte
+	id       []byte // of the request that is answered; nil where there is none
 
 	mu     sync.Mutex
 	header http.Header // until it is sent
@@ -112,6 +113,9 @@ func (p *reply) finish(ctx context.Context, answered bool) (delivered bool) {
 	}
 	p.over = true
 	p.maskError()
+	if answered && p.id != nil && p.body.Len() == 0 && !p.native && p.status == http.StatusOK {
+		p.interrupted()
+	}
 	switch {
 	case p.native:
 	case p.events && answered:
@@ -121,16 +125,20 @@ func (p *reply) finish(ctx context.Context, answered bool) (delivered bool) {
 		p.header, p.status = http.Header{}, http.StatusAccepted
 		p.send()
 	default:
-		if p.body.Len() == 0 && p.status == http.StatusOK {
-			// Its context has ended, with the client or with the server.
-			p.status = http.StatusServiceUnavailable
-		}
 		p.header.Set("Content-Length", strconv.Itoa(p.body.Len()))
 		p.send()
 		p.err = p.write(p.body.Bytes())
 		p.flush()
 	}
 	return answered && p.err == nil && ctx.Err() == nil && p.status == http.StatusOK
+}
+
+// interrupted is the answer where mcp-go gives none: the request's context has
+// ended, with the client, which may still read, or with the server. p.mu is held.
+func (p *reply) interrupted() {
+	encodeFault(&p.body, &fault{id: p.id, code: mcp.REQUEST_INTERRUPTED, message: "the request was interrupted before its answer could be sent"})
+	p.status = http.StatusServiceUnavailable
+	p.header.Set("Content-Type", "application/json")
 }
 
 // maskError hides secrets in what mcp-go says of an error, which repeats what the
