@@ -339,6 +339,7 @@ func TestUnsafeIsNotStarted(t *testing.T) {
 		"all addresses, IPv6":    {[]string{"--http=[::]:0"}, "--auth-tokens"},
 		"no host":                {[]string{"--http=:0"}, "--auth-tokens"},
 		"a name":                 {[]string{"--http=example.invalid:0"}, "--auth-tokens"},
+		"a public name":          {[]string{"--http=127.0.0.1:0", "--allow-host=mcp.example.com"}, "--auth-tokens"},
 		"no address":             {[]string{"--http=here"}, "not an address"},
 		"no such tokens":         {[]string{"--http=127.0.0.1:0", "--auth-tokens=" + empty + "-not"}, "tokens can't be used"},
 		"an empty file":          {[]string{"--http=0.0.0.0:0", "--auth-tokens=" + empty}, "tokens can't be used"},

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,12 @@ func (c *serveCommand) serveHTTP(s *session) error {
 		return &configError{
 			fmt.Sprintf("--http %s can be reached from other machines, and no tokens are set", c.HTTP),
 			"Give --auth-tokens FILE, with a line name:token for each caller, or serve on a loopback address (127.0.0.1:8080) or unix:PATH.",
+		}
+	}
+	if c.AuthTokens == "" && slices.ContainsFunc(c.AllowHost, publicName) {
+		return &configError{
+			"--allow-host lets the server be addressed by a public name, as behind a proxy, and no tokens are set",
+			"Give --auth-tokens FILE, with a line name:token for each caller, or leave --allow-host out.",
 		}
 	}
 	s.overHTTP, s.namesCallers, s.metrics = true, c.AuthTokens != "", metrics.New(s.version)
@@ -52,7 +59,7 @@ func (c *serveCommand) serveHTTP(s *session) error {
 		Metrics: s.metrics, Page: c.page(s, h), Observe: s.metrics.HTTPRequest, Serving: func(state transport.State) { s.observeState(h, state) },
 	}
 	if tokens != nil {
-		server.Caller = tokens.Caller
+		server.Caller, server.Knows = tokens.Caller, tokens.Knows
 	}
 	listener, err := listen(network, address)
 	if err != nil {
@@ -79,6 +86,16 @@ func (c *serveCommand) page(s *session, h *house) http.Handler {
 		return nil
 	}
 	return page.New(page.Config{Jobs: h.jobs, Secrets: h.secrets, Version: s.version, Log: h.log})
+}
+
+// publicName reports whether a name may lead here from other machines.
+func publicName(name string) bool {
+	name = strings.ToLower(strings.Trim(strings.TrimSpace(name), "[]"))
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
+		return false
+	}
+	addr, err := netip.ParseAddr(name)
+	return err != nil || !addr.Unmap().IsLoopback()
 }
 
 // listenAddress reads --http. local says that other machines can't reach it.

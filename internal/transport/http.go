@@ -58,6 +58,9 @@ type HTTP struct {
 	// Caller tells whose a token is. Without it there are no tokens, and one
 	// caller without a name.
 	Caller func(token string) (name string, ok bool)
+	// Knows tells whether a caller of that name still has a token; the streams of one
+	// that has none end within a minute. Without it streams last.
+	Knows func(name string) bool
 	// AllowHosts are the names under which the server may be addressed, without
 	// port, besides its own address and, on loopback, localhost.
 	AllowHosts []string
@@ -144,8 +147,10 @@ func (h *HTTP) Serve(ctx context.Context, listener net.Listener) error {
 		Handler: s, ReadHeaderTimeout: s.times.header, IdleTimeout: s.times.idle, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return s.base },
 		ConnContext: withConn,
-		ErrorLog:    quietLog(h.Log),
-		ConnState:   s.countConnection,
+		// OPTIONS * goes through the guard as all else.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     quietLog(h.Log),
+		ConnState:                    s.countConnection,
 	}
 	if s.Serving != nil {
 		s.Serving(State{
@@ -229,6 +234,9 @@ func (s *httpServer) sweep(ctx context.Context) {
 			return
 		case <-ticker.C:
 			s.forget(s.sessions.expired())
+			if s.Knows != nil {
+				s.streams.endUnless(s.Knows)
+			}
 		}
 	}
 }

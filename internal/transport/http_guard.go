@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -199,7 +200,10 @@ func (s *httpServer) knownHost(r *http.Request) bool {
 // hostName is a request's Host without port.
 func hostName(r *http.Request) string {
 	name := r.Host
-	if host, _, err := net.SplitHostPort(name); err == nil {
+	if host, port, err := net.SplitHostPort(name); err == nil {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return ""
+		}
 		name = host
 	}
 	return strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")

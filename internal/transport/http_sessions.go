@@ -233,12 +233,12 @@ type streams struct {
 
 	mu       sync.Mutex
 	byCaller map[string]int
-	open     map[*context.CancelCauseFunc]bool
+	open     map[*context.CancelCauseFunc]string // → its caller
 	over     bool
 }
 
 func newStreams(most int) *streams {
-	return &streams{most: most, byCaller: map[string]int{}, open: map[*context.CancelCauseFunc]bool{}}
+	return &streams{most: most, byCaller: map[string]int{}, open: map[*context.CancelCauseFunc]string{}}
 }
 
 // enter counts a stream, whose context cancel ends; nil where there are too many.
@@ -249,13 +249,24 @@ func (s *streams) enter(caller string, cancel context.CancelCauseFunc) (leave fu
 		return nil
 	}
 	s.byCaller[caller]++
-	s.open[&cancel] = true
+	s.open[&cancel] = caller
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		delete(s.open, &cancel)
 		if s.byCaller[caller]--; s.byCaller[caller] == 0 {
 			delete(s.byCaller, caller)
+		}
+	}
+}
+
+// endUnless ends the streams of callers that are not known any more.
+func (s *streams) endUnless(known func(caller string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for cancel, caller := range s.open {
+		if !known(caller) {
+			(*cancel)(ErrDisconnected)
 		}
 	}
 }

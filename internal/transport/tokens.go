@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,6 +97,13 @@ func (t *Tokens) Caller(token string) (name string, ok bool) {
 		return "", false
 	}
 	return callers[found-1].name, true
+}
+
+// Knows tells whether a caller has that name. The file is looked at first, as by
+// Caller.
+func (t *Tokens) Knows(name string) bool {
+	t.look()
+	return slices.ContainsFunc(*t.callers.Load(), func(c caller) bool { return c.name == name })
 }
 
 // Trouble is why the file is not what the callers are judged by, in words that
