@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
 
 	"nemotron-mcp/tools"
 )
@@ -230,33 +231,41 @@ func wantInterrupted(t *testing.T, tool, answer string) {
 	}
 }
 
-// TestStreamsAreKeptAlive: on the stream of a session, too, something comes
-// before a proxy gives it up.
+// TestStreamsAreKeptAlive: on a stream of either era, too, something comes before
+// a proxy gives it up.
 func TestStreamsAreKeptAlive(t *testing.T) {
 	t.Parallel()
 	limits := defaultTimes()
 	limits.keepAlive = 5 * time.Millisecond
-	w := serveWeb(t, HTTP{times: limits})
-	v := w.visit("")
-	ctx, leave := context.WithTimeout(t.Context(), patience)
-	defer leave()
-	h := v.header()
-	h.Set("Accept", "text/event-stream")
-	res, err := w.do(sent{method: http.MethodGet, path: "/mcp", header: h, ctx: ctx})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	r := bufio.NewReader(res.Body)
-	for range 3 {
-		for {
-			line, err := r.ReadString('\n')
+	w := serveWeb(t, HTTP{times: limits}, server.WithToolCapabilities(true))
+	session, modernEra := w.visit("").header(), (&visitor{web: w}).header()
+	session.Set("Accept", "text/event-stream")
+	modernEra.Set("Mcp-Protocol-Version", "2026-07-28")
+	modernEra.Set("Mcp-Method", "subscriptions/listen")
+	for name, s := range map[string]sent{
+		"of a session": {method: http.MethodGet, header: session},
+		"subscription": {method: http.MethodPost, header: modernEra, body: modern("1", "subscriptions/listen", listenAll)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, leave := context.WithTimeout(t.Context(), patience)
+			defer leave()
+			s.path, s.ctx = "/mcp", ctx
+			res, err := w.do(s)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if strings.HasPrefix(line, ": ") {
-				break
+			defer res.Body.Close()
+			r := bufio.NewReader(res.Body)
+			for kept := 0; kept < 3; {
+				line, err := r.ReadString('\n')
+				if err != nil {
+					t.Fatalf("%s: %v", res.Status, err)
+				}
+				if strings.HasPrefix(line, ": ") {
+					kept++
+				}
 			}
-		}
+		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -168,7 +167,12 @@ func (s *httpServer) serveRequest(w http.ResponseWriter, r *http.Request, e *env
 	message := e.canonical()
 	inner := r.WithContext(ctx)
 	inner.Body, inner.ContentLength = io.NopCloser(bytes.NewReader(message)), int64(len(message))
+	stop := func() {}
+	if e.method == string(mcp.MethodSubscriptionsListen) {
+		stop = p.keepingAlive(ctx, s.times.keepAlive)
+	}
 	genuine := s.handle(p, inner)
+	stop()
 	if code, text, ok := refused.Refused(); ok {
 		p.refuse(&fault{id: e.id.raw, code: code, message: text}, isModern(r, e.params))
 	}
@@ -238,11 +242,10 @@ func (s *httpServer) listen(w http.ResponseWriter, r *http.Request) {
 	}
 	defer leave()
 	p := s.newReply(w, r)
-	var alive sync.WaitGroup
-	alive.Go(func() { p.keepAlive(ctx, s.times.keepAlive) })
+	stop := p.keepingAlive(ctx, s.times.keepAlive)
 	s.mcp.ServeHTTP(p, r.WithContext(ctx))
+	stop()
 	cancel(nil)
-	alive.Wait()
 	p.finish(ctx, true)
 }
 

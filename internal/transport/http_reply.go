@@ -175,6 +175,14 @@ func (p *reply) send() {
 	p.w.WriteHeader(p.status)
 }
 
+// keepingAlive is keepAlive until stop is called, which waits for its end.
+func (p *reply) keepingAlive(ctx context.Context, every time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var alive sync.WaitGroup
+	alive.Go(func() { p.keepAlive(ctx, every) })
+	return func() { cancel(); alive.Wait() }
+}
+
 // keepAlive lets proxies see that a stream is there, until ctx ends.
 func (p *reply) keepAlive(ctx context.Context, every time.Duration) {
 	ticker := time.NewTicker(every)

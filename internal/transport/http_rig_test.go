@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mark3labs/mcp-go/server"
 )
 
 const (
@@ -32,9 +34,9 @@ type web struct {
 // patience is against a hang only.
 const patience = 20 * time.Second
 
-func serveWeb(t testing.TB, o HTTP) *web {
+func serveWeb(t testing.TB, o HTTP, opts ...server.ServerOption) *web {
 	t.Helper()
-	w := &web{fixture: newFixture(), t: t, served: make(chan error, 1)}
+	w := &web{fixture: newFixture(opts...), t: t, served: make(chan error, 1)}
 	o.Server = w.server
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
