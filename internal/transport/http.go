@@ -50,7 +50,10 @@ const (
 // Every request goes through one guard: Host, Origin, token, method, content
 // type, size, session. A disconnect cancels the calls of its request, with
 // [ErrDisconnected] as the cause, and a notifications/cancelled those of its own
-// session, with [ErrCancelledByHost].
+// session, with [ErrCancelledByHost], as does the end of that session. A client
+// that sends more on the connection while a call runs (pipelining) is an
+// exception: net/http looks for the end of a connection only up to the first byte
+// that follows, so that such a call goes on after a disconnect.
 type HTTP struct {
 	Server *server.MCPServer
 	Log    zerolog.Logger
@@ -89,9 +92,12 @@ type HTTP struct {
 	MaxBody int
 	// MaxInFlight is how many requests may be served at once, over both protocols,
 	// streams aside; default 2048. With tokens a caller has half of them at most,
-	// and half of the bytes.
+	// and half of the bytes. One tool call more is answered as a tool's error,
+	// RATE_LIMITED, which says when to try again; any other request with 503 and
+	// Retry-After.
 	MaxInFlight int
 	// MaxInFlightBytes is how large their bodies may be together; default 256 MiB.
+	// A body that finds no room is not read, whatever is in it: 503.
 	MaxInFlightBytes int
 	// MaxSessions is how many sessions, and how many streams, a caller may have;
 	// default 1000. With one more the session that was idle longest ends, and a
