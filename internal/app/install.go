@@ -104,6 +104,9 @@ func (c *installCommand) server(o *Options, host hosts.Host) (hosts.Server, erro
 	if err != nil {
 		return hosts.Server{}, err
 	}
+	if passing(program) {
+		return hosts.Server{}, &configError{program + " is a program that 'go run' made and takes away again", "Build it where it can stay, such as with 'go install', and run install of that."}
+	}
 	server := hosts.Server{Name: c.Name, Command: program, Args: append([]string{"serve"}, o.arguments()...)}
 	one, pair := keyNames[:1], keyNames[1:]
 	switch {
@@ -138,6 +141,16 @@ func program(called string) (string, error) {
 		}
 	}
 	return self, nil
+}
+
+// passing reports whether a path is that of a program that go run made: in a
+// folder go-build with a number, or in the build cache.
+func passing(path string) bool {
+	parts := strings.Split(filepath.ToSlash(path), "/")
+	return slices.ContainsFunc(parts[:len(parts)-1], func(part string) bool {
+		number, is := strings.CutPrefix(part, "go-build")
+		return is && strings.Trim(number, "0123456789") == ""
+	})
 }
 
 func sameFile(a, b string) bool {

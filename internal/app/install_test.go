@@ -51,3 +51,19 @@ func TestArguments(t *testing.T) {
 		t.Errorf("defaults are given as %q", args)
 	}
 }
+
+func TestPassing(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]bool{
+		"/tmp/go-build123456/b001/exe/nemotron-mcp":      true,
+		"/home/u/.cache/go-build/3f/3f00-d/nemotron-mcp": true,
+		"/home/u/go/bin/nemotron-mcp":                    false,
+		"/home/u/go-builds/nemotron-mcp":                 false,
+		"/usr/local/bin/go-build":                        false,
+		"nemotron-mcp":                                   false,
+	} {
+		if got := passing(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}

@@ -74,13 +74,13 @@ type Change struct {
 const maxName = 32
 
 // CheckName says why a name can't be a server's: hosts take letters, digits, _
-// and -, and join it with the names of tools.
+// and -, and join it with the names of tools. The first is a letter, so that it is
+// no flag of a host's own program and no name with a meaning, such as __proto__.
 func CheckName(name string) error {
-	other := func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-')
-	}
-	if name == "" || len(name) > maxName || strings.ContainsFunc(name, other) {
-		return fmt.Errorf("a server's name has 1 to %d letters, digits, _ and -", maxName)
+	letter := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' }
+	other := func(r rune) bool { return !(letter(r) || r >= '0' && r <= '9' || r == '_' || r == '-') }
+	if name == "" || len(name) > maxName || !letter(rune(name[0])) || strings.ContainsFunc(name, other) {
+		return fmt.Errorf("a server's name has 1 to %d letters, digits, _ and -, a letter first", maxName)
 	}
 	return nil
 }

@@ -89,10 +89,11 @@ func readAll(path string) ([]byte, error) {
 var ErrChanged = errors.New("it was changed meanwhile by another program")
 
 // Write puts a text in the place of the file, whole or not at all, with the
-// owner and the permissions that it had, mode where it is new; folders are made. What was there
-// is kept beside it, at the path that is returned. Where another program has
-// changed the file since it was read, that is ErrChanged, and it is left alone, as
-// is one that may not be written. Writers of this kind wait for each other.
+// owner and the permissions that it had, mode where it is new; folders are made.
+// What was there is kept beside it, at the path that is returned. Where another
+// program has changed the file since it was read, that is ErrChanged, and it is
+// left alone, as is one that may not be written. Writers of this kind wait for
+// each other.
 func (f *File) Write(text []byte, mode fs.FileMode) (backup string, err error) {
 	if f.Exists {
 		mode = f.info.Mode().Perm()

@@ -181,6 +181,18 @@ func TestUnused(t *testing.T) {
 	}
 }
 
+func TestCheckName(t *testing.T) {
+	t.Parallel()
+	for name, good := range map[string]bool{
+		"nemotron": true, "N": true, "a-b_c9": true, strings.Repeat("a", 32): true,
+		"": false, "-x": false, "--write": false, "__proto__": false, "9a": false, "a b": false, "a.b": false, "é": false, strings.Repeat("a", 33): false,
+	} {
+		if err := hosts.CheckName(name); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 func TestEmpty(t *testing.T) {
 	t.Parallel()
 	for _, h := range hosts.All() {
