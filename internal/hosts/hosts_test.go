@@ -181,6 +181,24 @@ func TestUnused(t *testing.T) {
 	}
 }
 
+// TestRemoveKeepsInputs: an input of a person's stays, whatever its description.
+func TestRemoveKeepsInputs(t *testing.T) {
+	t.Parallel()
+	h := lookup(t, "vscode")
+	const mine = `{"inputs": [{"id": "mine", "type": "promptString", "description": "fal.ai: mine too"}], "servers": {}}`
+	merged, err := h.Merge([]byte(mine), server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, err := h.Remove(merged.Text, "nemotron")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(decode(t, h, []byte(mine)), decode(t, h, removed.Text)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCheckName(t *testing.T) {
 	t.Parallel()
 	for name, good := range map[string]bool{

@@ -192,9 +192,12 @@ func (d *jsonText) unused(h Host, list *hujson.Array) int {
 // inputMark begins the description of an input that Merge made.
 const inputMark = "fal.ai: "
 
+// ourInput reports whether an input is one that Merge made: a person may describe
+// theirs by the same first words.
 func ourInput(input map[string]any) bool {
 	description, _ := input["description"].(string)
-	return strings.HasPrefix(description, inputMark)
+	key, marked := strings.CutPrefix(description, inputMark)
+	return marked && input["id"] == inputID(key)
 }
 
 func (d *jsonText) find(h Host, name string) (*Found, error) {
