@@ -34,6 +34,7 @@ func TestCompletions(t *testing.T) {
 		{"a folder of serve", "serve ./", []string{":folders"}},
 		{"a second folder of serve", "serve ./x ", []string{":folders"}},
 		{"a file", "--fal-key-file ", []string{":files"}},
+		{"a host", "install c", []string{"claude-code", "claude-desktop", "cursor", "codex"}},
 		{"a tool", "call queue_", []string{"queue_status", "queue_cancel", "queue_list"}},
 		{"a tool of schema", "schema up", []string{"upload_file"}},
 		{"an argument of a tool", "call nemotron_generate system", []string{"system_prompt="}},

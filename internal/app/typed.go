@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"nemotron-mcp/internal/hosts"
 	"nemotron-mcp/tools"
 )
 
@@ -176,6 +177,12 @@ func (l *typed) argument() []candidate {
 		var names []candidate
 		for _, t := range l.tools {
 			names = append(names, candidate{t.Name, t.Description})
+		}
+		return names
+	case l.node.Name == "install":
+		var names []candidate
+		for _, h := range hosts.All() {
+			names = append(names, candidate{h.Name, h.Title})
 		}
 		return names
 	case l.node.Name == "call":
