@@ -47,7 +47,7 @@ func judgeLedger(dir string, look jobs.Inspection, err error) []finding {
 		findings = append(findings, failed(check, err.Error(), "Set --state-dir (NEMOTRON_MCP_STATE_DIR) to a folder in which you may write."))
 	case len(look.Damage) > 0:
 		findings = append(findings, failed(check, path+" is damaged: "+look.Damage[0],
-			"End the servers and move the file and those beside it away; a new one is begun. Jobs of before are then in fal's dashboard only, and are not counted by caps."))
+			"The next server sets it aside by itself, as a file beside it, and begins a new one. Jobs of before are then in that file and in fal's dashboard only, and are not counted by caps."))
 	case !look.Exists:
 		findings = append(findings, fine(check, "none yet: "+path+" is made with the first job"))
 	case look.Unchecked:

@@ -80,7 +80,7 @@ func TestDoctorOnLedgers(t *testing.T) {
 		{"the last one refused", []falsim.Script{{}, {Locked: true}}, nil, nil, "jobs", "warning", []string{"the account was locked", "https://fal.ai/dashboard/billing"}},
 		{"newer", []falsim.Script{{}}, write(60, "\x00\x00\x00\x63"), nil, "ledger", "failed", []string{"newer version", "Update nemotron-mcp", "--state-dir"}},
 		{"newer, so the budget is not told", []falsim.Script{{}}, write(60, "\x00\x00\x00\x63"), []string{"--max-cost-per-day=1"}, "budget", "skipped", []string{"see the ledger"}},
-		{"damaged", []falsim.Script{{}}, write(0, "not a ledger at all"), nil, "ledger", "failed", []string{"is damaged", "move the file"}},
+		{"damaged", []falsim.Script{{}}, write(0, "not a ledger at all"), nil, "ledger", "failed", []string{"is damaged", "The next server sets it aside by itself"}},
 		{"damaged, so the budget is not told", []falsim.Script{{}}, write(0, "not a ledger at all"), []string{"--max-cost-per-day=1"}, "budget", "skipped", []string{"see the ledger"}},
 		{"a folder in its place", nil, func(t *testing.T, dir string) {
 			if err := os.MkdirAll(filepath.Join(dir, jobs.LedgerFile), 0o700); err != nil {
