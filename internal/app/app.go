@@ -186,6 +186,9 @@ func Main(build Build, args []string, streams Streams) int {
 	command, opts, err := parse(args, streams)
 	if err != nil {
 		fmt.Fprintf(streams.Err, "nemotron-mcp: %v\nRun 'nemotron-mcp --help' for the commands and flags.\n", err)
+		for _, name := range placeholders(os.Environ()) {
+			fmt.Fprintf(streams.Err, "%s holds a placeholder that the host did not fill in. Give the setting a value in the host, or take %s out of its entry for this server.\n", name, name)
+		}
 		return 2
 	}
 	// A host that goes away closes our stdout: an error to act on, not the

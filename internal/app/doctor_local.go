@@ -230,6 +230,17 @@ func (x *examination) budget(look jobs.Inspection, lookErr error) []finding {
 	if lookErr != nil || len(look.Damage) > 0 {
 		return append(findings, skipped(check, "what was spent today can't be read: see the ledger"))
 	}
+	if prices, err := opts.prices(); err == nil {
+		plain := prices.WorstCase(falclient.Nemotron, falclient.NemotronInput{})
+		for _, cap := range []struct {
+			flag string
+			most cost
+		}{{"--max-cost-per-day", opts.MaxCostPerDay}, {"--max-cost-per-day-total", opts.MaxCostPerDayTotal}} {
+			if most := float64(cap.most); most > 0 && most < plain {
+				findings = append(findings, warning(check, fmt.Sprintf("%s is %s, and one call with the default max_tokens may cost %s: it is refused", cap.flag, dollars(most), dollars(plain)), "Raise "+cap.flag+"."))
+			}
+		}
+	}
 	return append(findings, opts.spending(look.Today)...)
 }
 
