@@ -4,11 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"nemotron-mcp/internal/hosts"
@@ -125,38 +122,6 @@ func (c *installCommand) server(o *Options, host hosts.Host) (hosts.Server, erro
 		}
 	}
 	return server, nil
-}
-
-// program is the absolute path of this program as it was called: behind a
-// symbolic link, such as that of a package manager, is what the next upgrade
-// removes.
-func program(called string) (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", err
-	}
-	if found, err := exec.LookPath(called); err == nil {
-		if called, err = filepath.Abs(found); err == nil && sameFile(called, self) {
-			return called, nil
-		}
-	}
-	return self, nil
-}
-
-// passing reports whether a path is that of a program that go run made: in a
-// folder go-build with a number, or in the build cache.
-func passing(path string) bool {
-	parts := strings.Split(filepath.ToSlash(path), "/")
-	return slices.ContainsFunc(parts[:len(parts)-1], func(part string) bool {
-		number, is := strings.CutPrefix(part, "go-build")
-		return is && strings.Trim(number, "0123456789") == ""
-	})
-}
-
-func sameFile(a, b string) bool {
-	infoA, errA := os.Stat(a)
-	infoB, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }
 
 func (c *installCommand) show(s *session, host hosts.Host, server hosts.Server, out installed) error {
@@ -406,47 +371,4 @@ func (s *session) printText(text string) error {
 	}
 	_, err := s.Out.Write(secrets.Bytes([]byte(text)))
 	return err
-}
-
-func decimal(number float64) string { return strconv.FormatFloat(number, 'f', -1, 64) }
-
-// arguments are the options that are not the defaults, as arguments of serve.
-func (o *Options) arguments() []string {
-	var args []string
-	add := func(flag, value, standard string) {
-		if value != standard {
-			args = append(args, "--"+flag+"="+value)
-		}
-	}
-	add("fal-key-file", o.FalKeyFile, "")
-	add("queue-url", o.QueueURL, "")
-	add("platform-url", o.PlatformURL, "")
-	add("rest-url", o.RestURL, "")
-	for _, dir := range o.allowDirs() {
-		if abs, err := filepath.Abs(dir); err == nil {
-			dir = abs
-		}
-		add("allow-dir", dir, "")
-	}
-	add("max-upload-size", fmt.Sprint(int64(o.MaxUploadSize)), fmt.Sprint(2<<30))
-	add("safety-checker", o.SafetyChecker, "")
-	add("queue-priority", o.QueuePriority, "")
-	add("start-timeout", o.StartTimeout.String(), "0s")
-	add("payload-storage", o.PayloadStorage, "")
-	add("state-dir", o.StateDir, "")
-	add("store", o.Store, "full")
-	add("max-cost-per-call", decimal(float64(o.MaxCostPerCall)), "0")
-	add("max-cost-per-day", decimal(float64(o.MaxCostPerDay)), "0")
-	add("max-cost-per-day-total", decimal(float64(o.MaxCostPerDayTotal)), "0")
-	add("max-calls-per-minute", decimal(float64(o.MaxCallsPerMinute)), "0")
-	add("max-jobs-in-flight", fmt.Sprint(int(o.MaxJobsInFlight)), "0")
-	var prices []string
-	for endpoint, price := range o.Price {
-		prices = append(prices, fmt.Sprintf("--price=%s=%v", endpoint, price))
-	}
-	slices.Sort(prices)
-	args = append(args, prices...)
-	add("log-level", o.LogLevel, "")
-	add("log-format", o.LogFormat, "auto")
-	return args
 }
